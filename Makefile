@@ -1,0 +1,63 @@
+# Needs make and Python 3.11 or newer; everything else is installed into environments of its own beside this file.
+#   make test    every gate and every test          make demo [KEEP=1]   the main job, shown
+#   make lint    the gates that run no test         make bench           the benchmarks, in one table
+#   make PYTHON=/path/to/python3.12 test            takes that Python for the environments
+
+.POSIX:
+.NOTPARALLEL:
+.PHONY: test demo bench lint format lock clean
+
+# The first that really runs, for a name on the path may be a shim without a Python behind it.
+FIND_PYTHON = for name in python3.11 python3 python3.12 python3.13 python3.14 python3.15; do \
+	"$$name" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done
+PYTHON ?= $(shell $(FIND_PYTHON))
+VENV = .venv
+DEMO = .venv-demo
+BIN = $(VENV)/bin
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
+
+test: lint
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not wheel"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	$(BIN)/python -m pytest -m wheel
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m tests.benchmarks
+
+demo: $(DEMO)/.installed
+	$(DEMO)/bin/python -m example_apps.demo $(if $(KEEP),--keep)
+
+# Writes .ci/constraints.txt anew from what pip chooses today.
+lock:
+	PYTHON="$(PYTHON)" .ci/lock
+
+$(VENV)/.installed: pyproject.toml .ci/constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer was not found: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python $(PIP_INSTALL) pip editables hatchling
+	$(BIN)/python $(PIP_INSTALL) --no-build-isolation --group dev --editable '.[asgi,fastapi,flask,httpx2,testing]'
+	@touch $@
+
+$(DEMO)/.installed: pyproject.toml .ci/constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer was not found: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(DEMO)
+	$(DEMO)/bin/python $(PIP_INSTALL) editables hatchling
+	$(DEMO)/bin/python $(PIP_INSTALL) --no-build-isolation --editable '.[fastapi,testing]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist htmlcov .coverage .coverage.*
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

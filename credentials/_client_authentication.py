@@ -1,0 +1,170 @@
+"""How an application proves to the token endpoint who it is: a value of its own, apart from any grant.
+
+Each kind gives the form fields that authenticate one token request: a secret (RFC 6749 section 2.3.1, in the
+body as Microsoft Entra takes it), or a client assertion (RFC 7523 section 2.2) signed with a certificate or
+made by a callback.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import jwt
+
+from credentials._certificate import Certificate, load_certificate, read_certificate_file
+from credentials._errors import AuthenticationError, ClientAuthenticationError, CredentialUnavailableError
+from credentials._flow import Flow, call
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ASSERTION_LIFETIME = 600
+"""Seconds for which a client assertion that we sign is valid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequestFacts:
+    """Hold what a client authentication needs to know of the token request that it authenticates.
+
+    ``now`` is in seconds since the epoch, ``assertion_id`` is unique to the request (the ``jti``).
+    """
+
+    client_id: str
+    tenant_id: str
+    token_endpoint: str
+    now: float
+    assertion_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+class ClientAuthentication(Protocol):
+    """Describe a way for the application to authenticate itself."""
+
+    def authenticate_flow(self, facts: TokenRequestFacts) -> Flow[dict[str, str]]:
+        """Return the form fields that authenticate a token request."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """Authenticate with a client secret. Raises ``ValueError`` for an empty one."""
+
+    secret: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.secret, str) or not self.secret.strip():
+            raise ValueError("client_secret must be the secret's value, a string that is not empty")
+
+    def authenticate_flow(self, facts: TokenRequestFacts) -> Flow[dict[str, str]]:
+        """Return the secret as a form field (RFC 6749 section 2.3.1)."""
+        yield from ()
+        return {"client_secret": self.secret}
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class ClientCertificate:
+    """Authenticate with assertions signed by a certificate's private key (``private_key_jwt``).
+
+    Give the ``path`` of a PEM or PFX file, or its bytes as ``data``. ``send_certificate_chain`` puts the
+    chain into the assertion's ``x5c`` header, which subject name and issuer authentication needs. Raises
+    ``ValueError`` for a certificate that cannot be used.
+    """
+
+    certificate: Certificate
+    send_certificate_chain: bool
+
+    def __init__(
+        self,
+        path: str | None = None,
+        *,
+        data: bytes | None = None,
+        password: str | bytes | None = None,
+        send_certificate_chain: bool = False,
+    ) -> None:
+        if bool(path) == bool(data):
+            raise ValueError("give either the certificate's path or its data, and not both")
+        content = data or read_certificate_file(str(path))
+        object.__setattr__(self, "certificate", load_certificate(content, password))
+        object.__setattr__(self, "send_certificate_chain", send_certificate_chain)
+
+    def authenticate_flow(self, facts: TokenRequestFacts) -> Flow[dict[str, str]]:
+        """Return a client assertion signed for this one request."""
+        yield from ()
+        return _assertion_fields(self.sign(facts))
+
+    def sign(self, facts: TokenRequestFacts) -> str:
+        """Return a client assertion (RFC 7523 section 3): PS256, or RS256 where AD FS wants it."""
+        now = int(facts.now)
+        claims = {
+            "aud": facts.token_endpoint,
+            "iss": facts.client_id,
+            "sub": facts.client_id,
+            "jti": facts.assertion_id,
+            "iat": now,
+            "nbf": now,
+            "exp": now + ASSERTION_LIFETIME,
+        }
+        algorithm, headers = self._header(facts.tenant_id)
+        return jwt.encode(claims, self.certificate.private_key, algorithm=algorithm, headers=headers)
+
+    def _header(self, tenant_id: str) -> tuple[str, dict[str, Any]]:
+        chain = {"x5c": self.certificate.x5c()} if self.send_certificate_chain else {}
+        if tenant_id.lower() == "adfs":
+            return "RS256", {"x5t": self.certificate.thumbprint("sha1"), **chain}
+        return "PS256", {"x5t#S256": self.certificate.thumbprint("sha256"), **chain}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAssertion:
+    """Authenticate with assertions that a callback makes, plain or ``async``; it is called for each token request."""
+
+    callback: Callable[[], str | Awaitable[str]]
+
+    def __post_init__(self) -> None:
+        if not callable(self.callback):
+            raise ValueError("the client assertion must be a function without parameters that returns the assertion")
+
+    @classmethod
+    def from_file(cls, path: str) -> ClientAssertion:
+        """Return an authentication by the token in a file, read for each request (Kubernetes' projected tokens).
+
+        A missing or empty file raises :class:`CredentialUnavailableError` when a token is asked for.
+        """
+        return cls(_FileAssertion(str(path)))
+
+    def authenticate_flow(self, facts: TokenRequestFacts) -> Flow[dict[str, str]]:
+        """Return what the callback returns.
+
+        Raises :class:`AuthenticationError` if it fails or returns no text; its own credential errors come
+        through.
+        """
+        try:
+            assertion = yield from call(self.callback)
+        except ClientAuthenticationError:
+            raise
+        except Exception as error:
+            raise AuthenticationError(f"the client assertion callback raised {type(error).__name__}") from error
+        if not isinstance(assertion, str) or not assertion:
+            raise AuthenticationError(
+                "the client assertion callback must return the assertion, a string that is not empty"
+            )
+        return _assertion_fields(assertion)
+
+
+@dataclass(frozen=True, slots=True)
+class _FileAssertion:
+    path: str
+
+    def __call__(self) -> str:
+        try:
+            assertion = Path(self.path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise CredentialUnavailableError(f"the token file {self.path!r} cannot be read: {reason}") from error
+        if not assertion:
+            raise CredentialUnavailableError(f"the token file {self.path!r} is empty")
+        return assertion
+
+
+def _assertion_fields(assertion: str) -> dict[str, str]:
+    return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}

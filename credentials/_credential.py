@@ -1,0 +1,197 @@
+"""The life of a token: cache → single flight → exchange → cache.
+
+Rules of this file:
+
+1. Fresh: returned by a plain function, no flow, no wait.
+2. Ageing: one caller refreshes, everybody else gets the old token at once. A failed refresh costs nobody
+   anything: the old token is served to its end, and the key is left alone for ``BACK_OFF`` seconds.
+3. Absent: one flight for each key; its error goes to everybody who waits.
+4. ``claims`` skip the read and replace the entry: what is in the cache is what the API has just refused.
+5. Refusals are kept shortly, under the key and the very assertion they are about, so that they touch nobody
+   else.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from credentials._cache import Entry, ExpiringCache, key_of, token_cache
+from credentials._errors import AuthenticationError, ClientAuthenticationError, InteractionRequiredError
+from credentials._flow import Flow
+from credentials._single_flight import FlightTable
+from credentials._types import AccessTokenInfo, Clock
+
+_logger = logging.getLogger("credentials")
+
+BACK_OFF = 30.0
+"""Seconds after a failed refresh before the next one is tried."""
+REFUSAL_KEPT = 60.0
+"""Seconds for which it is remembered that a user must consent or act."""
+LONGEST_WAIT = 300.0
+"""The most seconds that a provider's ``Retry-After`` is obeyed."""
+CLAIMS_SHARED = 30.0
+"""Seconds in which callers with the same claims challenge share the token that answered it."""
+_NOTES = 10_000
+
+Exchange = Callable[[], Flow[AccessTokenInfo]]
+
+
+class _Refusal(NamedTuple):
+    error: AuthenticationError | None
+    until: float
+
+
+class _Answer(NamedTuple):
+    info: AccessTokenInfo
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """Say which token is wanted.
+
+    ``key`` names its cache entry. ``asker`` tells apart those who share the entry but not their refusals: the
+    assertion's text. ``claims`` is the JSON of a claims challenge; ``refused`` is the token that the API
+    answered so.
+    """
+
+    key: bytes
+    asker: str = field(default="", repr=False)
+    claims: str | None = None
+    refused: str | None = field(default=None, repr=False)
+
+
+class TokenEngine:
+    """Keep and renew tokens, for any number of users and scopes; safe for threads and tasks at once.
+
+    ``cache_size`` is in entries.
+    """
+
+    def __init__(self, *, cache_size: int = 100_000, clock: Clock = time.time) -> None:
+        self.clock = clock
+        self._cache = token_cache(size=cache_size, clock=clock)
+        self._flights: FlightTable[AccessTokenInfo] = FlightTable()
+        self._refusals: ExpiringCache[bytes, _Refusal] = ExpiringCache(size=_NOTES, until=_until, clock=clock)
+        self._answers: ExpiringCache[bytes, _Answer] = ExpiringCache(size=_NOTES, until=_until, clock=clock)
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    def fresh(self, key: bytes) -> AccessTokenInfo | None:
+        """Return the token kept under the key if nothing needs to be done about it, or None."""
+        entry = self._cache.get(key)
+        if entry is None or self.clock() >= _refresh_on(entry):
+            return None
+        return AccessTokenInfo._make(entry)
+
+    def token_flow(self, want: Want, exchange: Exchange) -> Flow[AccessTokenInfo]:
+        """Return the wanted token: from the cache, from a flight under way, or from the exchange.
+
+        Raises what the exchange raises, or an equal error when a like request was refused a moment ago.
+        """
+        if want.claims:
+            return (yield from self._claims_flow(want, exchange))
+        info = self._kept(want.key)
+        if info is None:
+            return (yield from self._fly_flow(want, want.key, lambda: self._kept(want.key), exchange))
+        if self.clock() < _refresh_on(info) or self._refusals.get(want.key):
+            return info
+        return (yield from self._refresh_flow(want, info, exchange))
+
+    def _kept(self, key: bytes) -> AccessTokenInfo | None:
+        entry = self._cache.get(key)
+        return None if entry is None else AccessTokenInfo._make(entry)
+
+    def _refresh_flow(self, want: Want, old: AccessTokenInfo, exchange: Exchange) -> Flow[AccessTokenInfo]:
+        flight = self._flights.lead(want.key)
+        if flight is None:
+            return old
+        # Looked up again now that nobody else can be refreshing: somebody may just have done so.
+        newer = self.fresh(want.key)
+        try:
+            return (
+                yield from self._flights.lead_flow(want.key, flight, lambda: self._renew_flow(want, newer, exchange))
+            )
+        except ClientAuthenticationError as error:
+            _logger.warning("a token could not be refreshed and is used to its end: %s", error)
+            self._refusals.put(want.key, _Refusal(error=None, until=self.clock() + BACK_OFF))
+            return old
+
+    def _renew_flow(self, want: Want, newer: AccessTokenInfo | None, exchange: Exchange) -> Flow[AccessTokenInfo]:
+        return newer if newer is not None else (yield from self._exchange_flow(want, exchange))
+
+    def _claims_flow(self, want: Want, exchange: Exchange) -> Flow[AccessTokenInfo]:
+        """Exchange with claims; callers whose like tokens were refused at the same time share the answer."""
+        key = key_of(want.key, want.claims or "")
+
+        def answered() -> AccessTokenInfo | None:
+            answer = self._answers.get(key) if want.refused else None
+            return answer.info if answer is not None and answer.info.token != want.refused else None
+
+        def replacing_flow() -> Flow[AccessTokenInfo]:
+            info = yield from self._exchange_flow(want, exchange)
+            self._answers.put(key, _Answer(info=info, until=self.clock() + CLAIMS_SHARED))
+            return info
+
+        return (yield from self._fly_flow(want, key, answered, replacing_flow, store=False))
+
+    def _fly_flow(
+        self,
+        want: Want,
+        key: bytes,
+        lookup: Callable[[], AccessTokenInfo | None],
+        exchange: Exchange,
+        *,
+        store: bool = True,
+    ) -> Flow[AccessTokenInfo]:
+        if len(self._refusals):
+            self._raise_if_refused(key_of(key, want.asker))
+
+        def leading_flow() -> Flow[AccessTokenInfo]:
+            # Here, and not where followers pass too: the refusal is about the leader's assertion.
+            try:
+                return (yield from self._exchange_flow(want, exchange) if store else exchange())
+            except AuthenticationError as error:
+                self._remember(key_of(key, want.asker), error)
+                raise
+
+        return (yield from self._flights.fly_flow(key, lookup, leading_flow))
+
+    def _exchange_flow(self, want: Want, exchange: Exchange) -> Flow[AccessTokenInfo]:
+        before = self._cache.get(want.key)
+        info = yield from exchange()
+        entry = (info.token, info.expires_on, info.token_type, info.refresh_on)
+        if want.claims:
+            self._cache.put(want.key, entry)
+        else:
+            # An answer to a claims challenge that came meanwhile is the better token: the API has asked for it.
+            self._cache.put_unless_changed(want.key, entry, before)
+        return info
+
+    def _raise_if_refused(self, key: bytes) -> None:
+        refusal = self._refusals.get(key)
+        # A clock that was set back must not make a refusal last.
+        left = refusal.until - self.clock() if refusal is not None else 0.0
+        if refusal is not None and refusal.error is not None and left <= LONGEST_WAIT:
+            wait = left if refusal.error.retry_after else None
+            raise refusal.error.told_to_wait(wait) from refusal.error
+
+    def _remember(self, key: bytes, error: AuthenticationError) -> None:
+        seconds = REFUSAL_KEPT if isinstance(error, InteractionRequiredError) else error.retry_after or 0.0
+        if seconds > 0:
+            until = self.clock() + min(seconds, LONGEST_WAIT)
+            # A copy: the error's traceback would keep the frames, and the tokens in them, in memory.
+            self._refusals.put(key, _Refusal(error=error.told_to_wait(error.retry_after), until=until))
+
+
+def _until(note: _Refusal | _Answer) -> float:
+    return note.until
+
+
+def _refresh_on(entry: Entry | AccessTokenInfo) -> float:
+    _, expires_on, _, refresh_on = entry
+    return expires_on - 300 if refresh_on is None else refresh_on

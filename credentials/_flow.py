@@ -1,0 +1,115 @@
+"""Flows: all protocol logic, written once for blocking and awaitable code.
+
+A flow is a generator that yields an *effect*, a request to touch the world, and receives its result; a driver
+runs it.
+
+Rules of this file:
+
+1. The effects are a closed union; they are all that a flow can do to the world. Only ``_drivers`` carries
+   them out.
+2. A function that returns a flow has a name ending in ``_flow`` and is called with ``yield from``.
+3. No lock is held and no resource is open over a ``yield``: the caller may never come back.
+4. The helpers below are the only places that ``yield``, so that call sites keep exact types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from credentials._types import AccessTokenInfo, AsyncTokenCredential, TokenCredential, TokenRequestOptions
+
+if TYPE_CHECKING:
+    from credentials._single_flight import Flight
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """Describe one HTTP request and its bounds: ``timeout`` in seconds for all of it, ``max_bytes`` of the answer."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    timeout: float = 10.0
+    max_bytes: int = 1_048_576
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpResponse:
+    """Hold one HTTP answer; header names are in lower case, and the body is whole and undecoded."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class SendRequest(NamedTuple):
+    """Ask for an HTTP request to be sent; redirects are not followed. Fails with :class:`TransportError`."""
+
+    request: HttpRequest
+
+
+class Sleep(NamedTuple):
+    """Ask to go on after so many seconds."""
+
+    seconds: float
+
+
+class WaitFor(NamedTuple):
+    """Ask to go on when a flight has landed, whatever came of it, or with ``TimeoutError`` after so many seconds."""
+
+    flight: Flight[Any]
+    timeout: float
+
+
+class AskCredential(NamedTuple):
+    """Ask a credential that is not ours for a token."""
+
+    credential: TokenCredential | AsyncTokenCredential
+    scopes: tuple[str, ...]
+    options: TokenRequestOptions
+
+
+class CallFunction(NamedTuple):
+    """Ask for a function of the user's to be called, plain or ``async``, without blocking an event loop."""
+
+    function: Callable[[], str | Awaitable[str]]
+
+
+Effect = SendRequest | Sleep | WaitFor | AskCredential | CallFunction
+Flow = Generator[Effect, Any, T]
+"""Logic that yields effects, receives their results, and returns a ``T``."""
+
+
+def send(request: HttpRequest) -> Flow[HttpResponse]:
+    """Send a request and return its answer; raises :class:`TransportError` if there was none."""
+    response: HttpResponse = yield SendRequest(request)
+    return response
+
+
+def sleep(seconds: float) -> Flow[None]:
+    """Go on after so many seconds."""
+    yield Sleep(seconds)
+
+
+def wait_for(flight: Flight[Any], *, timeout: float) -> Flow[None]:
+    """Go on when the flight has landed; raises ``TimeoutError`` after so many seconds."""
+    yield WaitFor(flight, timeout)
+
+
+def ask(
+    credential: TokenCredential | AsyncTokenCredential, scopes: tuple[str, ...], options: TokenRequestOptions
+) -> Flow[AccessTokenInfo]:
+    """Return the token that a foreign credential gives; whatever it raises comes through."""
+    info: AccessTokenInfo = yield AskCredential(credential, scopes, options)
+    return info
+
+
+def call(function: Callable[[], str | Awaitable[str]]) -> Flow[str]:
+    """Return what a user's function returns; whatever it raises comes through."""
+    value: str = yield CallFunction(function)
+    return value

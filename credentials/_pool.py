@@ -1,0 +1,131 @@
+"""Connection pools: the HTTP library's transports, made once and shared by everybody.
+
+Rules of this file:
+
+1. A transport is used as the library documents it: a bare ``Request`` in, a ``Response`` out. So there is no
+   cookie jar, no redirect, no event hook and no default header that users could share.
+2. A TLS context is made once (20 ms); a transport once for each origin and, awaitable, for each event loop. Origins
+   do not share one: the HTTP library looks at every idle connection of a transport whenever it sends a request.
+3. Connections do not outlive a fork.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import urllib.parse
+import urllib.request
+import weakref
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from credentials._fork import renew_in_children
+
+if TYPE_CHECKING:
+    import asyncio
+
+_KEEP_ALIVE = 60.0
+"""Seconds that an idle connection is kept: long enough that a new user finds one open."""
+
+
+class ConnectionPool:
+    """Hold the shared transports of one HTTP library, blocking and awaitable.
+
+    ``library`` is the module ``httpx`` or ``httpx2``. ``ssl_context`` replaces the library's own, which
+    trusts certifi's authorities and those of ``SSL_CERT_FILE``. Proxies are taken from the environment
+    (``HTTPS_PROXY``, ``NO_PROXY``).
+    """
+
+    def __init__(self, *, library: ModuleType = httpx, ssl_context: ssl.SSLContext | None = None) -> None:
+        self.library = library
+        self._ssl_context = ssl_context or library.create_ssl_context()
+        self._limits = library.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEP_ALIVE)
+        self._start_anew()
+        renew_in_children(self)
+
+    def blocking_transport(self, url: str) -> Any:
+        """Return the library's blocking transport for requests to a URL's origin."""
+        origin = _origin(url)
+        with self._lock:
+            transport = self._blocking.get(origin)
+            if transport is None:
+                transport = self._blocking[origin] = self._make(self.library.HTTPTransport, url)
+        return transport
+
+    def async_transport(self, url: str) -> Any:
+        """Return the library's awaitable transport for requests to a URL's origin from the running event loop."""
+        import asyncio  # see the rules of _drivers
+
+        origin = _origin(url)
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if loop not in self._async:
+                # Their own connections hold loops that ended without a close: the weak keys would stay for ever.
+                for ended in [known for known in self._async if known.is_closed()]:
+                    del self._async[ended]
+            transports = self._async.setdefault(loop, {})
+            transport = transports.get(origin)
+            if transport is None:
+                transport = transports[origin] = self._make(self.library.AsyncHTTPTransport, url)
+        return transport
+
+    def close(self) -> None:
+        """Close the blocking connections; a later request opens new ones."""
+        with self._lock:
+            transports = list(self._blocking.values())
+            self._blocking.clear()
+        for transport in transports:
+            transport.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop; a later request opens new ones."""
+        import asyncio  # see the rules of _drivers
+
+        with self._lock:
+            transports = self._async.pop(asyncio.get_running_loop(), {})
+        for transport in transports.values():
+            await transport.aclose()
+
+    def renew_after_fork(self) -> None:
+        """Forget the parent's connections without closing them: they are the parent's."""
+        # Kept alive: their destructors would close the sockets' TLS sessions under the parent's feet.
+        self._inherited = (self._blocking, self._async)
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._lock = threading.Lock()
+        self._blocking: dict[str, Any] = {}
+        self._async: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Any]]
+        self._async = weakref.WeakKeyDictionary()
+
+    def _make(self, transport: Any, url: str) -> Any:
+        proxy = proxy_for(url)
+        return transport(verify=self._ssl_context, limits=self._limits, proxy=proxy and self.library.Proxy(proxy))
+
+
+def _origin(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the environment's proxy for a URL, or None; loopback addresses never have one."""
+    parts = urllib.parse.urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or urllib.request.proxy_bypass(host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name can only mean this machine (RFC 6761 section 6.3, RFC 1122 section 3.2.1.3)."""
+    if host in ("localhost", "::1"):
+        return True
+    octets = host.split(".")
+    return octets[0] == "127" and len(octets) == 4 and all(o.isascii() and o.isdigit() and int(o) < 256 for o in octets)

@@ -1,0 +1,1 @@
+"""The FastAPI example; see README.md in this folder."""

@@ -1,0 +1,184 @@
+"""The composition root: from settings to everything that runs, and to its end.
+
+Rule of this file: what is shared by all requests is made here, once, when the application starts; nothing
+here belongs to one user.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from credentials import AsyncTokenCredential, ClientAuthenticationError, TokenCredential
+from credentials.kernel import (
+    ApplicationCredential,
+    AsyncApplicationCredential,
+    AsyncDriver,
+    BlockingDriver,
+    ConfidentialClient,
+    ConnectionPool,
+    Flow,
+    TokenEngine,
+)
+from obo_middleware._auth import Target, TokenSource
+from obo_middleware._bearer import bearer_token
+from obo_middleware._challenge import Reply, reply_to
+from obo_middleware._downstream_api import DownstreamApi
+from obo_middleware._settings import Settings
+from obo_middleware._sources import ClientSource, ForeignSource
+from obo_middleware._user import User
+from obo_middleware._validation import TokenValidator, Validated
+from obo_middleware.errors import (
+    ConfigurationError,
+    MissingTokenError,
+    OboError,
+    RefusedRequestError,
+    UnusableUpstreamError,
+    UpstreamUnavailableError,
+    answer_for,
+)
+
+_logger = logging.getLogger("obo_middleware")
+
+Answerable = (OboError, ClientAuthenticationError)
+"""The errors that the middleware answers when a handler lets them through."""
+
+
+def answerable_in(raised: BaseException) -> Exception | None:
+    """Return the error to answer: the one raised, or the first of a group that has none of another kind."""
+    if not isinstance(raised, BaseExceptionGroup):
+        return raised if isinstance(raised, Answerable) else None
+    answers = [answerable_in(error) for error in raised.exceptions]
+    return None if None in answers else answers[0]
+
+
+class Runtime:
+    """Hold what an application shares between its requests: pool, token engine, validator, and the APIs to call."""
+
+    def __init__(self, settings: Settings) -> None:
+        if not isinstance(settings, Settings):
+            raise ConfigurationError(f"settings is a {type(settings).__name__}: give an obo_middleware.Settings.")
+        self.settings = settings
+        self.pool = ConnectionPool(library=settings.http, ssl_context=settings.ssl_context)
+        self.blocking_driver = BlockingDriver(self.pool)
+        self.async_driver = AsyncDriver(self.pool)
+        self.validator = TokenValidator(settings)
+        self.engine = TokenEngine(cache_size=settings.cache_size, clock=settings.clock)
+        self.client = ConfidentialClient(
+            authority=settings.parsed_authority,
+            tenant_id=settings.tenant_id,
+            client_id=settings.client_id,
+            authentication=settings.authentication,
+            engine=self.engine,
+            additionally_allowed_tenants=settings.allowed_tenants,
+        )
+        self._targets = {name: Target(self.pool, api) for name, api in settings.downstream_apis.items()}
+        self._app_sources = {name: self._app_source(api) for name, api in settings.downstream_apis.items()}
+
+    # What a request needs before its handler runs.
+
+    def known(self, authorization: Sequence[bytes], path: str) -> Validated | None:
+        """Return the user of a request whose very header was judged before, or None; no I/O, nothing is parsed."""
+        if len(authorization) != 1 or path in self.settings.public_paths:
+            return None
+        valid = self.validator.remembered(authorization[0])
+        if valid is not None:
+            self.validator.check(valid)
+        return valid
+
+    def admit_flow(self, authorization: Sequence[bytes], path: str) -> Flow[Validated | None]:
+        """Return the user of a request, or None if it may go on without one; raises an :class:`OboError` if it may not.
+
+        ``authorization`` are the values of the headers of that name, ``path`` is as the server decodes it.
+        """
+        if path in self.settings.public_paths:
+            return None
+        token = bearer_token(authorization)
+        if token is None:
+            if self.settings.required:
+                raise MissingTokenError
+            return None
+        valid = yield from self.validator.validate_flow(token)
+        self.validator.check(valid)
+        return valid
+
+    def warm_up_flow(self) -> Flow[None]:
+        """Fetch metadata and keys, so that no user waits for them; a provider that is down now may be up later."""
+        for issuer in self.validator.issuers.values():
+            try:
+                yield from issuer.metadata_flow()
+            except UpstreamUnavailableError as error:
+                _logger.warning("the provider is not available at start, requests will try again: %s", error)
+
+    # What a context makes its clients from.
+
+    def target(self, name: str) -> Target:
+        """Return the API of that name; raises :class:`ConfigurationError` if there is none."""
+        target = self._targets.get(name)
+        if target is None:
+            known = ", ".join(self._targets) or "none"
+            raise ConfigurationError(
+                f"downstream_apis has no API {name!r}, it has {known}: correct the name or add it."
+            )
+        return target
+
+    def source(self, name: str, valid: Validated | None) -> TokenSource:
+        """Return where the tokens for an API come from: a user's exchange, or without a user the application."""
+        target = self.target(name)
+        if valid is None:
+            self._check_app()
+            return self._app_sources[name]
+        scopes, cae = tuple(target.api.scopes), self.settings.enable_cae
+        query = self.client.query(scopes, tenant_id=self.tenant_of(valid), enable_cae=cae)
+        return ClientSource(self.client, query, valid.assertion)
+
+    def tenant_of(self, valid: Validated) -> str | None:
+        """Return the tenant to ask for a user's tokens, or None for the application's only tenant."""
+        return valid.user.tenant_id if self.settings.many_tenants else None
+
+    def app_credential(self, *, blocking: bool) -> TokenCredential | AsyncTokenCredential:
+        """Return the credential for calls as the application itself."""
+        own = self.settings.app_credential
+        if own is not None:
+            return own
+        self._check_app()
+        kind = ApplicationCredential if blocking else AsyncApplicationCredential
+        return kind.of(self.client, self.pool)
+
+    def _check_app(self) -> None:
+        if self.settings.many_tenants and self.settings.app_credential is None:
+            raise ConfigurationError(
+                f"app_credential is missing, but tenant_id {self.settings.tenant_id!r} names no tenant to call as the "
+                "application in: give Settings(app_credential=ClientSecretCredential(tenant_id, client_id, secret))."
+            )
+
+    # How errors end.
+
+    def reply(self, error: Exception, user: User | None) -> Reply:
+        """Return the answer to an error that a handler let through, and log what the client is not told."""
+        answer = answer_for(error) if isinstance(error, ClientAuthenticationError) else error
+        if not isinstance(answer, OboError):
+            answer = OboError(type(error).__name__)
+        if isinstance(answer, (ConfigurationError, RefusedRequestError)) or type(answer) is OboError:
+            _logger.error("%s: %s", type(answer).__name__, answer, exc_info=error)
+        elif isinstance(answer, (UpstreamUnavailableError, UnusableUpstreamError)):
+            _logger.warning("%s: %s", type(answer).__name__, answer)
+        else:
+            _logger.info("%s: %s", type(answer).__name__, answer)
+        return reply_to(answer, self.settings, user)
+
+    def close(self) -> None:
+        """Close the blocking connections."""
+        self.pool.close()
+
+    async def aclose(self) -> None:
+        """Close all connections of this event loop, and the blocking ones."""
+        await self.pool.aclose()
+        self.pool.close()
+
+    def _app_source(self, api: DownstreamApi) -> TokenSource:
+        cae = self.settings.enable_cae
+        own = self.settings.app_credential
+        if own is not None:
+            return ForeignSource.of(self.engine, own, api.app_scopes, enable_cae=cae)
+        return ClientSource(self.client, self.client.query(tuple(api.app_scopes), enable_cae=cae))

@@ -1,0 +1,113 @@
+"""The Flask extension: clients, user and credential of the request at hand, and scopes for each route."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+try:
+    import flask
+except ImportError as error:
+    raise ImportError("obo_middleware.flask needs Flask: pip install 'obo-middleware[flask]'") from error
+
+import httpx
+
+from credentials import AsyncTokenCredential, TokenCredential
+from credentials.kernel import OnBehalfOfCredential
+from obo_middleware import wsgi
+from obo_middleware._context import BlockingContext
+from obo_middleware._runtime import Answerable
+from obo_middleware._settings import Settings
+from obo_middleware._user import User
+from obo_middleware.errors import ConfigurationError
+
+__all__ = ["OnBehalfOf"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_KEY = "obo_middleware"
+_PREFIX = "OBO_"
+
+
+class OnBehalfOf:
+    """Make a Flask app act on behalf of its signed-in users.
+
+    Create one beside the app, or call :meth:`init_app` from an application factory; one object may serve
+    several apps. The properties and methods are for use inside a request.
+    """
+
+    def __init__(self, app: flask.Flask | None = None, settings: Settings | None = None) -> None:
+        if app is not None:
+            self.init_app(app, settings)
+
+    def init_app(self, app: flask.Flask, settings: Settings | None = None) -> None:
+        """Protect an app.
+
+        Without ``settings`` they are taken from ``app.config``: ``OBO_TENANT_ID`` is ``Settings.tenant_id``
+        and so on, and what is not there comes from the environment as with :meth:`Settings.from_env`. Raises
+        :class:`ConfigurationError` for settings that cannot work, and for a second call.
+        """
+        if _KEY in app.extensions:
+            raise ConfigurationError("init_app was called twice for this app: call it once, where the app is made.")
+        middleware = wsgi.OnBehalfOfMiddleware(app.wsgi_app, settings or _settings_from_config(app.config))
+        app.extensions[_KEY] = middleware.runtime
+        app.wsgi_app = middleware  # type: ignore[method-assign]  # Flask's documented way to add middleware
+        for kind in Answerable:
+            app.register_error_handler(kind, _answer)
+
+    @property
+    def context(self) -> BlockingContext:
+        """The context of the request at hand."""
+        context: BlockingContext | None = flask.request.environ.get(wsgi.ENVIRON_KEY)
+        if context is None:
+            raise ConfigurationError("the app is not protected: call init_app(app, settings) where the app is made.")
+        return context
+
+    @property
+    def user(self) -> User | None:
+        """The signed-in user, or None."""
+        return self.context.user
+
+    @property
+    def credential(self) -> OnBehalfOfCredential:
+        """The user's credential, for the clients of the Azure SDK."""
+        return self.context.credential
+
+    @property
+    def app_credential(self) -> TokenCredential | AsyncTokenCredential:
+        """The application's own credential."""
+        return self.context.app_credential
+
+    def client(self, name: str) -> httpx.Client:
+        """Return the ``httpx.Client`` that calls an API as the user."""
+        return self.context.client(name)
+
+    def app_client(self, name: str) -> httpx.Client:
+        """Return the ``httpx.Client`` that calls an API as the application itself."""
+        return self.context.app_client(name)
+
+    def require_scopes(self, *scopes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Return a decorator for views that only users whose token has every one of the scopes may call."""
+
+        def decorate(view: Callable[P, R]) -> Callable[P, R]:
+            @functools.wraps(view)
+            def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+                self.context.require(*scopes)
+                return view(*args, **kwargs)
+
+            return guarded
+
+        return decorate
+
+
+def _settings_from_config(config: dict[str, Any]) -> Settings:
+    """Return the settings in a Flask configuration: its names with ``OBO_`` before them, in capitals."""
+    given = {name[len(_PREFIX) :].lower(): value for name, value in config.items() if name.startswith(_PREFIX)}
+    return Settings.from_env(**given)
+
+
+def _answer(error: Exception) -> flask.Response:
+    context = flask.request.environ[wsgi.ENVIRON_KEY]
+    reply = flask.current_app.extensions[_KEY].reply(error, context.user)
+    return flask.Response(reply.body, status=reply.status, headers=list(reply.headers))

@@ -1,0 +1,166 @@
+"""Serve the app through one adapter, send requests to it, and compare what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+from wsgiref.validate import validator
+
+import httpx
+
+from obo_middleware import Settings
+from tests.adapters.apps import asgi_app, fastapi_app, flask_app, wsgi_middleware
+from tests.adapters.servers import Server, UvicornServer, WsgiServer
+from tests.adapters.world import NO_TLS, SECRET
+
+KINDS = ("asgi", "fastapi", "wsgi", "flask")
+# A signed token in any text; the claims of a challenge are base64 JSON too, but of one segment.
+LEAK = re.compile(rf"eyJ[\w-]{{8,}}\.eyJ[\w-]{{8,}}|{SECRET}|client_secret=|requested_token_use")
+
+
+class Canary(logging.Handler):
+    """A log handler that keeps every record in which a token or a secret can be read."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.records = 0
+        self.leaks: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records += 1
+        text = f"{self.format(record)} {record.args!r}"
+        if LEAK.search(text):
+            self.leaks.append(f"{record.name}: {text[:500]}")
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def check_no_leak(response: httpx.Response) -> None:
+    """Fail for a response in which a token or a secret can be read."""
+    response.read()
+    assert not LEAK.search(f"{response.headers.raw!r} {response.text}"), response.url.path
+
+
+class Served:
+    """An app served by a real server, and a client for it."""
+
+    def __init__(self, kind: str, server: Server, close: Callable[[], None] = lambda: None) -> None:
+        self.kind = kind
+        self._server = server
+        self._close = close
+        self.host, self.port = server.address
+        self.client = httpx.Client(
+            base_url=f"http://{self.host}:{self.port}",
+            event_hooks={"response": [check_no_leak]},
+            timeout=30.0,
+            trust_env=False,
+            verify=NO_TLS,
+        )
+
+    @property
+    def blocking(self) -> bool:
+        return self.kind in ("wsgi", "flask")
+
+    def get(self, path: str, token: str | None = None) -> httpx.Response:
+        return self.client.get(path, headers={} if token is None else bearer(token))
+
+    def raw(self, *lines: bytes, path: bytes = b"/whoami", method: bytes = b"GET") -> bytes:
+        """Return the bytes of the answer to a request with these header lines."""
+        head = [b"%b %b HTTP/1.1" % (method, path), b"Host: api.example", b"Connection: close", *lines]
+        with socket.create_connection((self.host, self.port), timeout=20) as connection:
+            connection.sendall(b"\r\n".join(head) + b"\r\n\r\n")
+            return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+    def crowd(self, requests: Sequence[tuple[str, str]]) -> list[Answer]:
+        """Send requests, each a path and a token, all at once; return their answers in the same order."""
+        return asyncio.run(_crowd(self.host, self.port, requests))
+
+    def stop(self) -> None:
+        self.client.close()
+        self._server.stop()
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+
+def serve(kind: str, settings: Settings, **options: Any) -> Served:
+    """Serve the app through an adapter, by a server of this process."""
+    if kind == "asgi":
+        return Served(kind, UvicornServer(asgi_app(settings), **({"http": "h11"} | options)))
+    if kind == "fastapi":
+        return Served(kind, UvicornServer(fastapi_app(settings), **options))
+    if kind == "wsgi":
+        middleware = wsgi_middleware(settings)
+        return Served(kind, WsgiServer(validator(middleware)), middleware.runtime.close)
+    app = flask_app(settings)
+    return Served(kind, WsgiServer(app, werkzeugs=True), app.extensions["obo_middleware"].close)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer read from a socket."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def parse_answer(data: bytes) -> Answer:
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    pairs = (line.split(": ", 1) for line in lines)
+    headers = {name.lower(): value for name, value in pairs}
+    if headers.get("transfer-encoding") == "chunked":
+        body = b"".join(body.split(b"\r\n")[1::2])
+    return Answer(int(first.split()[1]), headers, body)
+
+
+async def _crowd(host: str, port: int, requests: Iterable[tuple[str, str]]) -> list[Answer]:
+    return await asyncio.gather(*(_ask(host, port, path, token) for path, token in requests))
+
+
+async def _ask(host: str, port: int, path: str, token: str) -> Answer:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        head = f"GET {path} HTTP/1.1\r\nHost: api.example\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+        writer.write(head.encode())
+        await writer.drain()
+        answer = parse_answer(await reader.read())
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    assert not LEAK.search(f"{answer}")
+    return answer
+
+
+def check_problem(
+    response: httpx.Response | Answer,
+    status: int,
+    body: dict[str, Any],
+    *,
+    challenge: str | None = None,
+    retry_after: str | None = None,
+) -> None:
+    """Check a whole answer of the middleware, header by header."""
+    headers = response.headers
+    given = response.status_code if isinstance(response, httpx.Response) else response.status
+    assert (given, response.json()) == (status, body)
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["cache-control"] == "no-store"
+    assert headers.get("www-authenticate") == challenge
+    assert headers.get("retry-after") == retry_after

@@ -1,0 +1,23 @@
+"""What every test gets: an environment without settings of the machine, and repeatable random examples."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+# Examples are the same in every run, and how long one takes fails nothing.
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.load_profile("repeatable")
+
+SETTINGS = ("AZURE_", "OBO_", "IDENTITY_", "MSI_")
+CONNECTIONS = {"SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away the variables that steer credentials and connections."""
+    for name in tuple(os.environ):
+        if name.upper().startswith(SETTINGS) or name.upper() in CONNECTIONS:
+            monkeypatch.delenv(name)

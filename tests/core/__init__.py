@@ -1,0 +1,1 @@
+"""The unit tests of ``obo_middleware`` without its adapters."""

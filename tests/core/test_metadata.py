@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from credentials.kernel import Flow, HttpResponse, TransportError
+from obo_middleware._metadata import (
+    COOL_DOWN,
+    FAILURE_KEPT,
+    KEYS_LIVE,
+    LONG_COOL_DOWN,
+    MAX_DOCUMENT,
+    Issuer,
+    SigningKey,
+)
+from obo_middleware.errors import ConfigurationError, UpstreamUnavailableError
+from obo_middleware.testing import foreign_key
+from tests.core.kit import NOW, TENANT, Clock, Played, no_answer, nothing, play
+
+HOST = "https://login.example"
+
+
+class Provider:
+    """The documents of a provider, played by hand; ``failure`` is what every request meets instead."""
+
+    def __init__(self, *kids: str) -> None:
+        self.kids = list(kids)
+        self.failure: Exception | HttpResponse | None = None
+        self.asked: list[str] = []
+
+    def __call__(self, effect: Any) -> object:
+        request = effect.request
+        self.asked.append(request.url)
+        assert (request.method, request.max_bytes) == ("GET", MAX_DOCUMENT)
+        assert "authorization" not in {name.lower() for name in request.headers}
+        if self.failure is not None:
+            return self.failure
+        document: dict[str, Any] = {"keys": [foreign_key().jwk | {"kid": kid} for kid in self.kids]}
+        if request.url.endswith("openid-configuration"):
+            document = {"issuer": f"{HOST}/{TENANT}/v2.0", "jwks_uri": f"{HOST}/keys"}
+        return HttpResponse(status=200, headers={}, body=json.dumps(document).encode())
+
+    @property
+    def fetches(self) -> int:
+        return self.asked.count(f"{HOST}/keys")
+
+
+class Bench:
+    """An issuer with its provider and clock."""
+
+    def __init__(self, *kids: str, clock: Callable[[], float] | None = None) -> None:
+        self.clock = Clock()
+        self.provider = Provider(*kids)
+        self.changes = 0
+        self.issuer = Issuer(
+            authority=HOST, tenant_id=TENANT, version="2.0", clock=clock or self.clock, on_change=self._changed
+        )
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def key(self, kid: str, answer: Callable[[Any], object] | None = None) -> Played:
+        return play(self.issuer.key_flow(kid), answer or self.provider)
+
+    def has(self, kid: str) -> bool:
+        key = self.key(kid).value()
+        assert key is None or key.kid == kid
+        return key is not None
+
+
+def test_the_first_look_fetches_metadata_and_keys_once() -> None:
+    bench = Bench("a", "b")
+    assert bench.issuer.metadata is None
+    assert bench.has("a")
+    assert bench.provider.asked == [f"{HOST}/{TENANT}/v2.0/.well-known/openid-configuration", f"{HOST}/keys"]
+    assert bench.key("b", no_answer).value().kid == "b"
+    assert bench.changes == 0
+
+
+def test_version_1_has_a_discovery_document_of_its_own() -> None:
+    issuer = Issuer(authority=HOST, tenant_id=TENANT, version="1.0", clock=Clock(), on_change=nothing)
+    assert issuer.discovery_url == f"{HOST}/{TENANT}/.well-known/openid-configuration"
+
+
+def test_a_new_kid_is_found_by_one_more_fetch() -> None:  # case 105
+    bench = Bench("a")
+    bench.has("a")
+    bench.provider.kids = ["a", "b"]
+    assert bench.has("b")
+    assert (bench.provider.fetches, bench.changes) == (2, 1)
+
+
+def test_a_flood_of_unknown_kids_costs_one_fetch_in_each_cool_down() -> None:  # cases 102, 103
+    bench = Bench("a")
+    bench.has("a")
+    for number in range(1000):
+        assert not bench.has(f"random-{number}")
+        assert bench.has("a")
+    assert bench.provider.fetches == 2
+    bench.clock.now += LONG_COOL_DOWN - 1
+    assert bench.key("random", no_answer).value() is None
+    bench.clock.now += 1
+    for number in range(1000):
+        assert not bench.has(f"random-{number}")
+    assert bench.provider.fetches == 3
+    assert bench.changes == 0
+
+
+def test_after_a_fetch_that_helped_the_next_may_come_soon() -> None:
+    bench = Bench("a")
+    bench.has("a")
+    bench.provider.kids = ["a", "b"]
+    bench.has("b")
+    bench.provider.kids = ["a", "b", "c"]
+    bench.clock.now += COOL_DOWN - 1
+    assert not bench.has("c")
+    bench.clock.now += 1
+    assert bench.has("c")
+
+
+def test_a_withdrawn_key_is_refused_no_later_than_the_keys_lifetime() -> None:  # case 106
+    bench = Bench("a", "b")
+    bench.has("a")
+    bench.provider.kids = ["b"]
+    bench.clock.now = NOW + KEYS_LIVE
+    assert bench.key("a", no_answer).value().kid == "a"
+    bench.clock.now += 0.5
+    assert not bench.has("a")
+    assert bench.changes == 1
+
+
+def test_old_keys_that_are_still_published_stay() -> None:
+    bench = Bench("a")
+    bench.has("a")
+    bench.clock.now = NOW + KEYS_LIVE + 1
+    assert bench.has("a")
+    assert (bench.provider.fetches, bench.changes) == (2, 0)
+    assert bench.key("a", no_answer).value().kid == "a"
+
+
+OUTAGES: list[Exception | HttpResponse] = [
+    TransportError("ConnectError"),
+    HttpResponse(status=503, headers={}, body=b""),
+    HttpResponse(status=302, headers={"location": f"{HOST}/keys"}, body=b"{}"),
+    HttpResponse(status=200, headers={}, body=b"<html>"),
+    HttpResponse(status=200, headers={}, body=b'{"keys":[]}'),  # as discovery document: wrong; as keys: none
+]
+
+
+@pytest.mark.parametrize("failure", OUTAGES, ids=str)
+def test_an_outage_costs_nobody_the_keys_that_are_known(failure: Exception | HttpResponse) -> None:  # cases 107, 109
+    bench = Bench("a")
+    bench.has("a")
+    bench.provider.failure = failure
+    assert not bench.has("unknown")
+    assert bench.has("a")
+    bench.clock.now = NOW + 3 * KEYS_LIVE
+    assert bench.has("a")
+    asked = len(bench.provider.asked)
+    assert bench.has("a")
+    assert len(bench.provider.asked) == asked, "while the provider is down it is asked once in a cool-down"
+    bench.provider.failure = None
+    bench.provider.kids = ["b"]
+    bench.clock.now += COOL_DOWN
+    assert bench.has("b")
+    assert not bench.has("a")
+
+
+@pytest.mark.parametrize("failure", OUTAGES[:-1], ids=str)
+def test_an_outage_without_keys_is_answered_at_once_for_a_moment(failure: Exception | HttpResponse) -> None:  # case 108
+    bench = Bench("a")
+    bench.provider.failure = failure
+    assert isinstance(bench.key("a").error, UpstreamUnavailableError)
+    bench.provider.failure = None
+    bench.clock.now += FAILURE_KEPT - 1
+    assert isinstance(bench.key("a", no_answer).error, UpstreamUnavailableError)
+    bench.clock.now += 1
+    assert bench.has("a")
+
+
+def test_a_key_set_without_usable_keys_is_an_outage() -> None:
+    bench = Bench()
+    error = bench.key("a").error
+    assert isinstance(error, UpstreamUnavailableError)
+    assert "no usable signing key" in str(error)
+    assert bench.issuer.metadata is None
+
+
+def test_metadata_of_another_tenant_is_a_wrong_setting_and_not_kept() -> None:
+    bench = Bench("a")
+    body = json.dumps({"issuer": "https://evil.example/x/v2.0", "jwks_uri": f"{HOST}/keys"}).encode()
+    bench.provider.failure = HttpResponse(status=200, headers={}, body=body)
+    played = bench.key("a")
+    assert isinstance(played.error, ConfigurationError)
+    assert len(played.effects) == 1, "the key set of wrong metadata is not fetched"
+    assert bench.issuer.metadata is None
+    again = bench.key("a", no_answer).error
+    assert isinstance(again, ConfigurationError)
+    assert again is not played.error, "each caller has an error with a traceback of its own"
+    bench.provider.failure = None
+    bench.clock.now += FAILURE_KEPT
+    assert bench.has("a")
+
+
+@pytest.mark.parametrize("back", [1.0, LONG_COOL_DOWN + 1, 10 * KEYS_LIVE])
+def test_a_clock_that_is_set_back_does_not_stop_renewals_for_long(back: float) -> None:
+    bench = Bench("a")
+    bench.has("a")
+    bench.has("unknown")
+    bench.clock.now -= back
+    bench.provider.kids = ["b"]
+    for _ in range(int(2 * LONG_COOL_DOWN / COOL_DOWN)):
+        bench.clock.now += COOL_DOWN
+        bench.has("b")
+    assert bench.has("b")
+
+
+def start(flow: Flow[SigningKey | None]) -> tuple[Generator[Any, Any, SigningKey | None], Any]:
+    return flow, next(flow)
+
+
+def finish(flow: Generator[Any, Any, SigningKey | None], effect: Any, provider: Provider) -> SigningKey | None:
+    """Play a flow that has begun to its end."""
+    try:
+        while True:
+            effect = flow.send(provider(effect))
+    except StopIteration as stop:
+        key: SigningKey | None = stop.value
+        return key
+
+
+def test_whoever_asks_during_a_fetch_waits_for_it() -> None:  # case 104
+    bench = Bench("a")
+    bench.has("a")
+    bench.provider.kids = ["a", "b"]
+    leader, request = start(bench.issuer.key_flow("b"))
+    follower, wait = start(bench.issuer.key_flow("b"))
+    assert type(wait).__name__ == "WaitFor"
+    assert finish(leader, request, bench.provider) is not None
+    with pytest.raises(StopIteration) as stop:
+        follower.send(None)
+    assert stop.value.value.kid == "b"
+    assert bench.provider.fetches == 2
+
+
+def test_a_fetch_that_ends_between_two_looks_still_counts() -> None:
+    clock = Clock()
+    hooks: list[Callable[[], object]] = []
+
+    def ticking() -> float:
+        while hooks:
+            hooks.pop()()
+        return clock()
+
+    bench = Bench("a", clock=ticking)
+    bench.has("a")
+    bench.provider.kids = ["a", "b"]
+    leader, request = start(bench.issuer.key_flow("b"))
+    hooks.append(lambda: finish(leader, request, bench.provider))
+    assert bench.key("b", no_answer).value().kid == "b"
+
+
+def test_a_leader_who_leaves_lets_another_one_fetch() -> None:  # case 125
+    bench = Bench("a")
+    bench.has("a")
+    bench.provider.kids = ["a", "b"]
+    leader, _request = start(bench.issuer.key_flow("b"))
+    follower, _wait = start(bench.issuer.key_flow("b"))
+    leader.close()
+    key = finish(follower, follower.send(None), bench.provider)
+    assert key is not None
+    assert key.kid == "b"

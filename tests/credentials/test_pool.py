@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+
+from credentials._drivers import AsyncDriver, BlockingDriver
+from credentials._flow import HttpRequest, send
+from credentials._pool import ConnectionPool, is_loopback, proxy_for
+from tests.credentials.servers import Exchange, loopback
+
+NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def hello(exchange: Exchange) -> None:
+    exchange.reply(200, b"hello")
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+def test_either_library_serves_both_colours(library: Any) -> None:
+    pool = ConnectionPool(library=library, ssl_context=NOBODY)
+
+    async def main(request: HttpRequest) -> bytes:
+        response = await AsyncDriver(pool).run(send(request))
+        await pool.aclose()
+        return response.body
+
+    with loopback(hello) as server:
+        request = HttpRequest(method="GET", url=server.url)
+        assert BlockingDriver(pool).run(send(request)).body == b"hello"
+        assert asyncio.run(main(request)) == b"hello"
+    pool.close()
+
+
+def test_a_transport_is_made_once_for_each_origin() -> None:
+    pool = ConnectionPool(ssl_context=NOBODY)
+    urls = ("https://a.example/one", "https://a.example/two?x", "https://a.example:444/", "https://b.example/")
+
+    async def awaitable() -> list[Any]:
+        return [pool.async_transport(url) for url in urls]
+
+    for one, same, port, host in ([pool.blocking_transport(url) for url in urls], asyncio.run(awaitable())):
+        assert one is same
+        assert len({id(transport) for transport in (one, port, host)}) == 3
+
+
+def test_each_event_loop_has_a_transport_of_its_own_which_goes_with_it() -> None:
+    pool = ConnectionPool(ssl_context=NOBODY)
+
+    async def transport() -> Any:
+        return pool.async_transport("https://a.example/")
+
+    assert asyncio.run(transport()) is not asyncio.run(transport())
+
+    async def known() -> int:
+        pool.async_transport("https://a.example/")
+        return len(pool._async)
+
+    assert asyncio.run(known()) == 1
+
+
+def test_a_closed_pool_opens_new_connections() -> None:
+    pool = ConnectionPool(ssl_context=NOBODY)
+
+    async def transports() -> list[Any]:
+        first = pool.async_transport("https://a.example/")
+        await pool.aclose()
+        await pool.aclose()
+        return [first, pool.async_transport("https://a.example/")]
+
+    first = pool.blocking_transport("https://a.example/")
+    pool.close()
+    pool.close()
+    assert pool.blocking_transport("https://a.example/") is not first
+    one, other = asyncio.run(transports())
+    assert one is not other
+
+
+def test_an_untrusted_certificate_is_refused_by_default() -> None:
+    assert ConnectionPool()._ssl_context.verify_mode is ssl.CERT_REQUIRED
+    assert ConnectionPool()._ssl_context.check_hostname
+
+
+# Proxies
+
+
+def test_a_request_goes_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = ConnectionPool(ssl_context=NOBODY)
+
+    async def main(request: HttpRequest) -> int:
+        response = await AsyncDriver(pool).run(send(request))
+        await pool.aclose()
+        return response.status
+
+    with loopback(hello) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        request = HttpRequest(method="GET", url="http://provider.example/x")
+        assert BlockingDriver(pool).run(send(request)).status == 200
+        assert asyncio.run(main(request)) == 200
+        pool.close()
+    assert [asked.path for asked in proxy.asked] == ["http://provider.example/x"] * 2
+
+
+def test_loopback_addresses_never_go_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy.example:1")
+    monkeypatch.setenv("https_proxy", "http://proxy.example:1")
+    for url in ("http://127.0.0.1:8/x", "http://localhost/", "https://[::1]:9/"):
+        assert proxy_for(url) is None
+
+
+def test_the_proxy_is_chosen_by_scheme_and_exceptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert proxy_for("https://login.example/") is None
+    monkeypatch.setenv("all_proxy", "socks5://all.example:1")
+    assert proxy_for("https://login.example/") == "socks5://all.example:1"
+    monkeypatch.setenv("https_proxy", "proxy.example:3128")
+    assert proxy_for("https://login.example/") == "http://proxy.example:3128"
+    monkeypatch.setenv("no_proxy", "login.example")
+    assert proxy_for("https://login.example/") is None
+    assert proxy_for("https://other.example/") == "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", "127.0.0.1", "127.255.0.9"])
+def test_loopback_hosts(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "localhost.example", "127.0.0.1.example", "127.1", "127.0.0.256", "127.0.0.x", "127.0.0.\u0661", "10.0.0.1"],
+)
+def test_other_hosts_are_not_loopback(host: str) -> None:
+    assert not is_loopback(host)

@@ -1,0 +1,1 @@
+"""The example applications, the demo, and the code in the documents, run as they stand there."""

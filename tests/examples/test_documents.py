@@ -1,0 +1,220 @@
+"""The code in the documents runs, and their tables say what the code does."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+import credentials
+from example_apps.local import ROOT, environment, serving
+from obo_middleware import DownstreamApi, OboError, Settings, errors
+from obo_middleware.testing import LocalEntra, LocalGraph
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SERVERS = {
+    "from fastapi": ("uvicorn", "app:app", "--port", "0", "--app-dir"),
+    "from flask": ("gunicorn", "app:app", "--bind", "127.0.0.1:0", "--threads", "2", "--chdir"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A block of Python code in a document."""
+
+    document: str
+    line: int
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}"
+
+
+def blocks() -> Iterator[Block]:
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        for match in re.finditer(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL):
+            yield Block(path.relative_to(ROOT).as_posix(), text[: match.start()].count("\n") + 2, match[1])
+
+
+BLOCKS = list(blocks())
+WEB_APPS = [block for block in BLOCKS if '@app.get("/me")' in block.code and "def test_" not in block.code]
+TESTS = [block for block in BLOCKS if "def test_" in block.code]
+SCRIPTS = [block for block in BLOCKS if "get_token" in block.code]
+
+
+def filled_in(code: str, entra: LocalEntra, graph: LocalGraph) -> str:
+    """Return code with its placeholders replaced by what the local provider knows."""
+    values = {
+        'tenant_id="..."': f'tenant_id="{entra.tenant_id}"',
+        'client_id="..."': f'client_id="{entra.api.client_id}"',
+        'client_credential="..."': f'client_credential="{entra.api.secret}", allow_local_issuer=True',
+        'client_secret="..."': f'client_secret="{entra.api.secret}", allow_local_authority=True',
+        'user_assertion="..."': f'user_assertion="{entra.sign_in("alice")}"',
+        '"https://graph.microsoft.com/v1.0"': f'"{graph.base_url}"',
+    }
+    for placeholder, value in values.items():
+        code = code.replace(placeholder, value)
+    assert '"..."' not in code
+    return code
+
+
+def run_python(*arguments: str, variables: dict[str, str]) -> str:
+    """Run Python with the project on its path; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_block_of_code_is_run_below() -> None:
+    found = [len(kind) for kind in (WEB_APPS, TESTS, SCRIPTS)]
+    assert (found, sum(found)) == ([2, 1, 2], len(BLOCKS))
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_every_block_of_code_compiles(block: Block) -> None:
+    compile(block.code, str(block), "exec")
+
+
+@pytest.mark.parametrize("block", WEB_APPS, ids=str)
+def test_a_web_app_in_the_readme_serves_its_users(
+    block: Block, tmp_path: Path, entra: LocalEntra, graph: LocalGraph
+) -> None:
+    (tmp_path / "app.py").write_text(filled_in(block.code, entra, graph), encoding="utf-8")
+    command = next(command for start, command in SERVERS.items() if start in block.code)
+    with (
+        serving((*command, str(tmp_path)), environment(entra, graph)) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=30.0) as client,
+    ):
+        for user in (entra.alice, entra.bob):
+            token = entra.sign_in(user)
+            profile = client.get("/me", headers={"Authorization": f"Bearer {token}"}).json()
+            assert profile["id"] == user.object_id
+        assert client.get("/me").status_code == 401
+
+
+@pytest.mark.parametrize("block", TESTS, ids=str)
+def test_the_tests_in_a_document_pass(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "test_document.py"
+    path.write_text(block.code, encoding="utf-8")
+    # Starlette's lowest version, whose test client this is, uses names that anyio has since renamed.
+    options = ("-p", "no:cacheprovider", "-q", "-c", "pyproject.toml", "-W", "ignore::DeprecationWarning")
+    said = run_python("-m", "pytest", *options, str(path), variables={})
+    assert f"{block.code.count('def test_')} passed" in said
+
+
+@pytest.mark.parametrize("block", SCRIPTS, ids=str)
+def test_a_script_in_the_readme_gets_its_token(block: Block, entra: LocalEntra, graph: LocalGraph) -> None:
+    code = filled_in(block.code, entra, graph) + "\nprint(token)\n"
+    said = run_python("-c", code, variables=environment(entra, graph))
+    assert said.startswith("AccessToken(token=<hidden>, expires_on=")
+
+
+def test_the_context_has_what_the_readme_names(entra: LocalEntra, graph: LocalGraph) -> None:
+    from obo_middleware._context import AsyncContext, BlockingContext
+
+    first = [cells[0] for cells in rows("README.md", "### The context")]
+    named = {re.findall(r"\w+", cell)[0] for cell in first}
+    assert len(named) == 7
+    assert named <= {*dir(AsyncContext), "user"}
+    assert named - {"blocking_client"} <= {*dir(BlockingContext), "user"}
+
+
+def rows(document: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table below a heading."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    below = text[text.index(f"\n{heading}\n") :]
+    match = re.search(r"^\|.*\n\|[-|]+\|\n((?:\|.*\n)+)", below, flags=re.MULTILINE)
+    assert match is not None
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in match[1].splitlines()]
+
+
+def names_in(cells: list[str]) -> list[str]:
+    return [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+
+
+@pytest.mark.parametrize(("kind", "heading"), [(Settings, "## `Settings`"), (DownstreamApi, "## `DownstreamApi`")])
+def test_the_settings_document_has_every_field_with_its_default(kind: type, heading: str) -> None:
+    told = {name.strip("`"): default.strip("`") for name, default, _ in rows("docs/settings.md", heading)}
+    assert told == {field.name: default_of(field) for field in dataclasses.fields(kind)}
+
+
+def default_of(field: dataclasses.Field[object]) -> str:
+    """Return a field's default as a reader would write it."""
+    if field.default_factory is not dataclasses.MISSING:
+        return repr(field.default_factory())
+    if field.default is dataclasses.MISSING:
+        return ""
+    known = {"http": "httpx", "clock": "time.time", "cache_size": "100_000"}
+    return known.get(field.name, repr(field.default).replace("'", '"'))
+
+
+def test_the_readme_names_every_setting_but_the_two_for_tests() -> None:
+    named = names_in([row[0] for row in rows("README.md", "## Settings")])
+    left_out = {"allow_local_issuer", "clock", "token_versions"}
+    assert set(named) | left_out == {field.name for field in dataclasses.fields(Settings)}
+
+
+def test_the_errors_document_has_every_error_with_its_status() -> None:
+    told = {(row[0].strip("`"), int(row[1])) for row in rows("docs/errors.md", "## What the client gets")}
+    kinds = [getattr(errors, name) for name in errors.__all__ if name != "answer_for"]
+    assert told == {(kind.__name__, kind.status) for kind in kinds} | {("ClaimsChallengeError", 403)}
+
+
+def test_the_errors_document_says_what_to_do_about_every_error() -> None:
+    told = names_in([row[0] for row in rows("docs/errors.md", "## What to do")])
+    assert sorted([*told, "OboError", "answer_for"]) == sorted(errors.__all__)
+
+
+def test_the_errors_document_has_every_credential_error_with_its_answer() -> None:
+    told = {
+        row[0].strip("`"): row[2].strip("`") for row in rows("docs/errors.md", "## Errors of the credential classes")
+    }
+    kinds = {name: getattr(credentials, name) for name in credentials.__all__ if name.endswith("Error")}
+    made = {
+        name: kind(["a"]) if name == "AuthenticationRequiredError" else kind("text") for name, kind in kinds.items()
+    }
+    answers: dict[str, OboError] = {name: errors.answer_for(error) for name, error in made.items()}
+    assert told == {name: type(answer).__name__ for name, answer in answers.items()}
+
+
+def folder_of(package: str) -> Path:
+    """Return where a package really is: the tests also run against an installed wheel, without the checkout."""
+    return Path(str(importlib.import_module(package).__file__)).parent
+
+
+@pytest.mark.parametrize("package", ["credentials", "obo_middleware"])
+def test_the_architecture_document_has_every_module(package: str) -> None:
+    told = names_in([row[0] for row in rows("docs/architecture.md", f"### `{package}`, from the lowest floor up")])
+    files = {path.stem for path in folder_of(package).glob("*.py")}
+    folders = {path.parent.name for path in folder_of(package).glob("*/__init__.py")}
+    assert sorted(told) == sorted(files | folders)
+
+
+def test_the_twins_that_the_architecture_document_names_exist() -> None:
+    for where, twins in rows("docs/architecture.md", "## The twin budget"):
+        modules = [name.partition(".") for name in re.findall(r"`([\w.]+)`", where)]
+        files = [folder_of(package) / f"{module}.py" for package, _, module in modules]
+        text = "".join(path.read_text(encoding="utf-8") for path in files)
+        assert [name for name in re.findall(r"`(\w+)`", twins) if not re.search(rf"(def|class) {name}\b", text)] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_within_the_project_leads_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if not (path.parent / link).exists()] == []

@@ -1,0 +1,1 @@
+"""Tests of the local identity provider and the local Graph."""
