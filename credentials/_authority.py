@@ -12,11 +12,12 @@ import urllib.parse
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from credentials._errors import ClientAuthenticationError
-from credentials._pool import is_loopback
+from credentials._errors import ClientConfigurationError
+from credentials._pool import is_loopback, split_url
 
-_TENANT = re.compile(r"[A-Za-z0-9.-]+")
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")  # a leading dash would be an option to a command line tool
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+_PUBLIC_HOSTS = ("login.microsoftonline.com", "login.microsoft.com", "login.windows.net", "sts.windows.net")
 
 
 class AzureAuthorityHosts:
@@ -42,6 +43,8 @@ class Authority:
         Raises ``ValueError`` for anything but https, save http to a loopback address with ``allow_local``.
         """
         text = value or environ.get("AZURE_AUTHORITY_HOST") or AzureAuthorityHosts.AZURE_PUBLIC_CLOUD
+        if not isinstance(text, str):
+            raise ValueError(f"authority must be a string, the host or https URL of the provider, and not {text!r}")
         url = text.rstrip(" /") if "://" in text else "https://" + text.rstrip(" /")
         _check_url(text, url, allow_local)
         return cls(url)
@@ -51,17 +54,29 @@ class Authority:
         """The host name, in lower case."""
         return urllib.parse.urlsplit(self.url).hostname or ""
 
+    def in_region(self, region: str) -> Authority:
+        """Return the authority of one region: Azure's own token service there (as MSAL composes it).
+
+        One with plain http is as it was: it is on this machine, and a name made of its host's may be elsewhere.
+        """
+        parts = urllib.parse.urlsplit(self.url)
+        if parts.scheme != "https":
+            return self
+        host = "login.microsoft.com" if self.host in _PUBLIC_HOSTS else parts.netloc
+        return Authority(parts._replace(netloc=f"{region}.{host}").geturl())
+
     def token_endpoint(self, tenant_id: str) -> str:
         """Return the URL of a tenant's token endpoint: composed, no discovery is needed."""
         return f"{self.url}/{tenant_id}/oauth2/v2.0/token"
 
 
 def _check_url(text: str, url: str, allow_local: bool) -> None:
-    try:
-        parts = urllib.parse.urlsplit(url)
-        host, _port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise ValueError(f"authority {text!r} is not a URL: {error}") from error
+    # What is before an @ may be a password, which neither a text nor an error's context may show.
+    shown = f"authority {text!r}" if "@" not in text else "authority"
+    parts = split_url(url)
+    if parts is None:
+        raise ValueError(f"{shown} is not a URL")
+    host = parts.hostname or ""
     if (
         not host
         or parts.query
@@ -69,16 +84,17 @@ def _check_url(text: str, url: str, allow_local: bool) -> None:
         or not re.fullmatch(r"[\w.:\[\]-]+", parts.netloc)
         or not re.fullmatch(r"[!-~]+", url)
     ):
-        raise ValueError(f"authority {text!r} must be a host or an https URL without user, query or fragment")
+        raise ValueError(f"{shown} must be a host or an https URL without user, query or fragment")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host) and allow_local):
-        raise ValueError(f"authority {text!r} must use https; plain http is for loopback addresses, if allowed")
+        raise ValueError(f"{shown} must use https; plain http is for loopback addresses, if allowed")
 
 
 def check_tenant(tenant_id: str, name: str = "tenant_id") -> str:
-    """Return the tenant id or domain; raises ``ValueError`` unless it has only letters, digits, ``-`` and ``.``."""
-    if not isinstance(tenant_id, str) or not _TENANT.fullmatch(tenant_id) or set(tenant_id) == {"."}:
+    """Return the tenant id or domain; raises ``ValueError`` for one that cannot be a GUID or a domain."""
+    if not isinstance(tenant_id, str) or not _TENANT.fullmatch(tenant_id):
         raise ValueError(
-            f"{name} {tenant_id!r} is not valid: give the tenant's GUID or domain (letters, digits, '-' and '.')"
+            f"{name} {tenant_id!r} is not valid: give the tenant's GUID or domain (letters, digits, '-' and '.', "
+            "a letter or digit first)"
         )
     return tenant_id
 
@@ -88,7 +104,7 @@ def resolve_tenant(
 ) -> str:
     """Return the tenant that a request is for.
 
-    Raises :class:`ClientAuthenticationError` for a tenant that is not among ``additionally_allowed_tenants``,
+    Raises :class:`ClientConfigurationError` for a tenant that is not among ``additionally_allowed_tenants``,
     and ``ValueError`` for one that is no tenant id. ``AZURE_IDENTITY_DISABLE_MULTITENANTAUTH`` and AD FS keep
     every request in the default.
     """
@@ -99,7 +115,7 @@ def resolve_tenant(
         return default
     if "*" in allowed or requested in allowed or (default == "organizations" and not allowed):
         return requested
-    raise ClientAuthenticationError(
+    raise ClientConfigurationError(
         f"The credential is not set up for tenant {requested!r}. Add it to additionally_allowed_tenants, "
         "or add '*' to allow every tenant."
     )

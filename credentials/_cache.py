@@ -39,7 +39,8 @@ def key_of(*fields: str | bytes) -> bytes:
     """Return the SHA-256 over the fields, each preceded by its length in bytes."""
     parts: list[bytes] = []
     for field in fields:
-        data = field.encode() if isinstance(field, str) else field
+        # A lone surrogate, which no UTF-8 has, gets bytes of its own.
+        data = field.encode("utf-8", "surrogatepass") if isinstance(field, str) else field
         parts += (len(data).to_bytes(8, "big"), data)
     return hashlib.sha256(b"".join(parts)).digest()
 

@@ -41,10 +41,13 @@ class Certificate:
 
 def read_certificate_file(path: str) -> bytes:
     """Return the content of a certificate file; raises ``ValueError`` that names the path if it cannot be read."""
+    if "-----BEGIN" in path:
+        raise ValueError("the path of the certificate file is a certificate itself: give the path of a file, or data")
     try:
         return Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(f"the certificate file {str(path)!r} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no path"
+        raise ValueError(f"the certificate file {str(path)!r} cannot be read: {reason}") from error
 
 
 def load_certificate(data: bytes, password: str | bytes | None = None) -> Certificate:
@@ -53,7 +56,8 @@ def load_certificate(data: bytes, password: str | bytes | None = None) -> Certif
     Raises ``ValueError`` for data without a private key and its certificate, a wrong or missing password, or
     a key that is not RSA.
     """
-    secret = (password.encode() if isinstance(password, str) else password) or None
+    # Replaced, where half a character stands in it: an encoding error would hold the whole password.
+    secret = (password.encode(errors="replace") if isinstance(password, str) else password) or None
     try:
         key, certificates = (_from_pem if b"-----BEGIN" in data else _from_pkcs12)(data, secret)
     except (TypeError, ValueError) as error:

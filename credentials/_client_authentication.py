@@ -1,23 +1,23 @@
 """How an application proves to the token endpoint who it is: a value of its own, apart from any grant.
 
 Each kind gives the form fields that authenticate one token request: a secret (RFC 6749 section 2.3.1, in the
-body as Microsoft Entra takes it), or a client assertion (RFC 7523 section 2.2) signed with a certificate or
-made by a callback.
+body as Microsoft Entra takes it), or a client assertion (RFC 7523 section 2.2) signed with a certificate or found
+in a file. Assertions from other sources are in ``_client_assertion``.
 """
 
 from __future__ import annotations
 
+import os
 import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import jwt
 
 from credentials._certificate import Certificate, load_certificate, read_certificate_file
-from credentials._errors import AuthenticationError, ClientAuthenticationError, CredentialUnavailableError
-from credentials._flow import Flow, call
+from credentials._errors import CredentialUnavailableError, scrub
+from credentials._flow import Flow
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFETIME = 600
@@ -45,8 +45,23 @@ class ClientAuthentication(Protocol):
         """Return the form fields that authenticate a token request."""
 
 
+class Unshared:
+    """Be a value that holds a secret: it is not pickled, and a copy is the value itself."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(f"{type(self).__name__} may hold a secret, so it is not pickled: make one where it is used")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+
 @dataclass(frozen=True, slots=True)
-class ClientSecret:
+class ClientSecret(Unshared):
     """Authenticate with a client secret. Raises ``ValueError`` for an empty one."""
 
     secret: str = field(repr=False)
@@ -62,7 +77,7 @@ class ClientSecret:
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class ClientCertificate:
+class ClientCertificate(Unshared):
     """Authenticate with assertions signed by a certificate's private key (``private_key_jwt``).
 
     Give the ``path`` of a PEM or PFX file, or its bytes as ``data``. ``send_certificate_chain`` puts the
@@ -75,22 +90,23 @@ class ClientCertificate:
 
     def __init__(
         self,
-        path: str | None = None,
+        path: str | os.PathLike[str] | None = None,
         *,
-        data: bytes | None = None,
+        data: bytes | str | None = None,
         password: str | bytes | None = None,
         send_certificate_chain: bool = False,
     ) -> None:
         if bool(path) == bool(data):
             raise ValueError("give either the certificate's path or its data, and not both")
-        content = data or read_certificate_file(str(path))
+        # Replaced, where half a character stands in it: an encoding error would hold the private key.
+        content = data.encode(errors="replace") if isinstance(data, str) else data or read_certificate_file(str(path))
         object.__setattr__(self, "certificate", load_certificate(content, password))
         object.__setattr__(self, "send_certificate_chain", send_certificate_chain)
 
     def authenticate_flow(self, facts: TokenRequestFacts) -> Flow[dict[str, str]]:
         """Return a client assertion signed for this one request."""
         yield from ()
-        return _assertion_fields(self.sign(facts))
+        return assertion_fields(self.sign(facts))
 
     def sign(self, facts: TokenRequestFacts) -> str:
         """Return a client assertion (RFC 7523 section 3): PS256, or RS256 where AD FS wants it."""
@@ -115,56 +131,33 @@ class ClientCertificate:
 
 
 @dataclass(frozen=True, slots=True)
-class ClientAssertion:
-    """Authenticate with assertions that a callback makes, plain or ``async``; it is called for each token request."""
+class FileAssertion:
+    """Authenticate with the assertion in a file, which is read for each request: Kubernetes renews it there."""
 
-    callback: Callable[[], str | Awaitable[str]]
-
-    def __post_init__(self) -> None:
-        if not callable(self.callback):
-            raise ValueError("the client assertion must be a function without parameters that returns the assertion")
-
-    @classmethod
-    def from_file(cls, path: str) -> ClientAssertion:
-        """Return an authentication by the token in a file, read for each request (Kubernetes' projected tokens).
-
-        A missing or empty file raises :class:`CredentialUnavailableError` when a token is asked for.
-        """
-        return cls(_FileAssertion(str(path)))
-
-    def authenticate_flow(self, facts: TokenRequestFacts) -> Flow[dict[str, str]]:
-        """Return what the callback returns.
-
-        Raises :class:`AuthenticationError` if it fails or returns no text; its own credential errors come
-        through.
-        """
-        try:
-            assertion = yield from call(self.callback)
-        except ClientAuthenticationError:
-            raise
-        except Exception as error:
-            raise AuthenticationError(f"the client assertion callback raised {type(error).__name__}") from error
-        if not isinstance(assertion, str) or not assertion:
-            raise AuthenticationError(
-                "the client assertion callback must return the assertion, a string that is not empty"
-            )
-        return _assertion_fields(assertion)
-
-
-@dataclass(frozen=True, slots=True)
-class _FileAssertion:
     path: str
 
+    def authenticate_flow(self, facts: TokenRequestFacts) -> Flow[dict[str, str]]:
+        """Return what the file holds; raises :class:`CredentialUnavailableError` if it is missing or empty."""
+        yield from ()
+        return assertion_fields(self())
+
     def __call__(self) -> str:
+        """Return what the file holds, without the white space around it."""
         try:
             assertion = Path(self.path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
-            raise CredentialUnavailableError(f"the token file {self.path!r} cannot be read: {reason}") from error
+        else:
+            return self._checked(assertion)
+        # Not where it was caught: the errors of Python hold the file's content, or the name, which may be a token.
+        raise CredentialUnavailableError(f"the token file {scrub(self.path)!r} cannot be read: {reason}")
+
+    def _checked(self, assertion: str) -> str:
         if not assertion:
             raise CredentialUnavailableError(f"the token file {self.path!r} is empty")
         return assertion
 
 
-def _assertion_fields(assertion: str) -> dict[str, str]:
+def assertion_fields(assertion: str) -> dict[str, str]:
+    """Return the form fields that carry a client assertion (RFC 7523 section 2.2)."""
     return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}

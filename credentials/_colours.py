@@ -1,42 +1,16 @@
 """The two faces of a credential: blocking and awaitable, as azure-core's protocols have them.
 
-A *family* (``_on_behalf_of``, ``_client_credentials``, …) is written once, without colour: it says which
-token is wanted, which one is at hand, and by which flow to get it. The two classes here are the whole
-difference between ``credentials`` and ``credentials.aio``.
+The two classes here are the whole difference between ``credentials`` and ``credentials.aio``.
 """
 
 from __future__ import annotations
 
-import os
-import ssl
-from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Self
 
-from credentials._confidential_client import TokenQuery
 from credentials._drivers import AsyncDriver, BlockingDriver
-from credentials._flow import Flow
-from credentials._pool import ConnectionPool
+from credentials._family import Family
 from credentials._types import AccessToken, AccessTokenInfo, TokenRequestOptions
-
-
-class Family(ABC):
-    """Describe the logic of one kind of credential, without colour."""
-
-    _pool: ConnectionPool
-    _owns_pool = True
-
-    @abstractmethod
-    def _query(self, scopes: tuple[str, ...], method: str, options: TokenRequestOptions) -> TokenQuery:
-        """Return what is asked for, checked; ``method`` names the caller in errors."""
-
-    @abstractmethod
-    def _fresh(self, query: TokenQuery) -> AccessTokenInfo | None:
-        """Return the token if it is at hand, without any wait."""
-
-    @abstractmethod
-    def _token_flow(self, query: TokenQuery) -> Flow[AccessTokenInfo]:
-        """Return the token, whatever it takes."""
 
 
 class BlockingColour(Family):
@@ -48,13 +22,14 @@ class BlockingColour(Family):
         claims: str | None = None,
         tenant_id: str | None = None,
         enable_cae: bool = False,
-        **_kwargs: Any,
+        **kwargs: Any,
     ) -> AccessToken:
         """Return an access token for the scopes; a cached one is returned without any wait.
 
         ``claims`` is the JSON text of a claims challenge. Raises ``ValueError`` for bad arguments,
-        :class:`CredentialUnavailableError` if something is missing on this machine, and
-        :class:`AuthenticationError` if the provider gives no token.
+        :class:`CredentialUnavailableError` if something is missing on this machine, and :class:`AuthenticationError`
+        if the provider gives no token, or ``tenant_id`` is not among ``additionally_allowed_tenants``. Other keywords
+        mean nothing: azure-core's protocol wants them taken.
         """
         info = self._get(scopes, "get_token", _options(claims, tenant_id, enable_cae))
         return AccessToken(info.token, info.expires_on)
@@ -64,23 +39,24 @@ class BlockingColour(Family):
         return self._get(scopes, "get_token_info", options or {})
 
     def _get(self, scopes: tuple[str, ...], method: str, options: TokenRequestOptions) -> AccessTokenInfo:
+        _check(options)
         query = self._query(scopes, method, options)
         info = self._fresh(query)
         return info if info is not None else BlockingDriver(self._pool).run(self._token_flow(query))
 
     def close(self) -> None:
         """Close the connections, unless others use them too; the credential stays usable and opens new ones."""
-        if self._owns_pool:
-            self._pool.close()
+        for pool in self._pools():
+            pool.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self,
-        _type: type[BaseException] | None = None,
-        _error: BaseException | None = None,
-        _traceback: TracebackType | None = None,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
     ) -> None:
         self.close()
 
@@ -94,13 +70,14 @@ class AsyncColour(Family):
         claims: str | None = None,
         tenant_id: str | None = None,
         enable_cae: bool = False,
-        **_kwargs: Any,
+        **kwargs: Any,
     ) -> AccessToken:
         """Return an access token for the scopes; a cached one is returned without any wait.
 
         ``claims`` is the JSON text of a claims challenge. Raises ``ValueError`` for bad arguments,
-        :class:`CredentialUnavailableError` if something is missing on this machine, and
-        :class:`AuthenticationError` if the provider gives no token.
+        :class:`CredentialUnavailableError` if something is missing on this machine, and :class:`AuthenticationError`
+        if the provider gives no token, or ``tenant_id`` is not among ``additionally_allowed_tenants``. Other keywords
+        mean nothing: azure-core's protocol wants them taken.
         """
         info = await self._get(scopes, "get_token", _options(claims, tenant_id, enable_cae))
         return AccessToken(info.token, info.expires_on)
@@ -110,42 +87,27 @@ class AsyncColour(Family):
         return await self._get(scopes, "get_token_info", options or {})
 
     async def _get(self, scopes: tuple[str, ...], method: str, options: TokenRequestOptions) -> AccessTokenInfo:
+        _check(options)
         query = self._query(scopes, method, options)
         info = self._fresh(query)
         return info if info is not None else await AsyncDriver(self._pool).run(self._token_flow(query))
 
     async def close(self) -> None:
         """Close this event loop's connections, unless others use them too; the credential stays usable."""
-        if self._owns_pool:
-            await self._pool.aclose()
+        for pool in self._pools():
+            await pool.aclose()
+            pool.close()  # a token provider may have asked for blocking code
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self,
-        _type: type[BaseException] | None = None,
-        _error: BaseException | None = None,
-        _traceback: TracebackType | None = None,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
     ) -> None:
         await self.close()
-
-
-def pool_for(connection_verify: ssl.SSLContext | str | os.PathLike[str] | bool) -> ConnectionPool:
-    """Return a pool that trusts the public authorities, those in a PEM file, or what an ``SSLContext`` says.
-
-    Raises ``ValueError`` for False: without verification a token request would hand its secret to anyone.
-    """
-    if isinstance(connection_verify, ssl.SSLContext):
-        return ConnectionPool(ssl_context=connection_verify)
-    if isinstance(connection_verify, (str, os.PathLike)):
-        try:
-            return ConnectionPool(ssl_context=ssl.create_default_context(cafile=connection_verify))
-        except OSError as error:
-            raise ValueError(f"connection_verify {str(connection_verify)!r} is not a readable PEM file") from error
-    if not connection_verify:
-        raise ValueError("connection_verify=False is not supported: give the path of the authority's PEM file instead")
-    return ConnectionPool()
 
 
 def _options(claims: str | None, tenant_id: str | None, enable_cae: bool) -> TokenRequestOptions:
@@ -155,3 +117,22 @@ def _options(claims: str | None, tenant_id: str | None, enable_cae: bool) -> Tok
     if tenant_id:
         options["tenant_id"] = tenant_id
     return options
+
+
+def _check(options: TokenRequestOptions) -> None:
+    """Raise ``ValueError`` for claims or a tenant that are no text; what the text says is each family's business."""
+    claims, tenant_id = options.get("claims"), options.get("tenant_id")
+    if claims is None and tenant_id is None:
+        return
+    for name, value in (("claims", claims), ("tenant_id", tenant_id)):
+        if value is not None and not (isinstance(value, str) and _is_unicode(value)):
+            raise ValueError(f"{name} must be a string without lone surrogates (given was {type(value).__name__})")
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether a text can be sent: half a character (a lone surrogate) has no encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

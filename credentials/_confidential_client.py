@@ -10,21 +10,25 @@ import functools
 import logging
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from credentials._authority import Authority, check_scopes, check_tenant, resolve_tenant
 from credentials._cache import key_of, pair_key
 from credentials._claims import with_capability
 from credentials._client_authentication import ClientAuthentication, TokenRequestFacts
-from credentials._credential import TokenEngine, Want
+from credentials._credential import TokenEngine, TokenQuery, Want
 from credentials._errors import ClientConfigurationError, UnusableAnswerError
 from credentials._flow import Flow
+from credentials._pool import ConnectionPool
+from credentials._region import Region
 from credentials._token_endpoint import (
+    SendFlow,
     UserAssertion,
     client_credentials_form,
     on_behalf_of_form,
     post_flow,
     process_token_response,
+    secrets_in,
     token_request,
 )
 from credentials._types import AccessTokenInfo
@@ -32,26 +36,11 @@ from credentials._types import AccessTokenInfo
 _logger = logging.getLogger("credentials")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenQuery:
-    """Say what a token is wanted for: scopes and tenant (checked), ``claims`` JSON, continuous access evaluation.
-
-    ``application`` is the hash of all but the user and the claims. ``refused`` is the token that an API answered with
-    these claims, where the caller knows it.
-    """
-
-    scopes: tuple[str, ...]
-    tenant_id: str
-    application: bytes = field(repr=False)
-    claims: str | None = None
-    enable_cae: bool = False
-    refused: str | None = field(default=None, repr=False)
-
-
 class ConfidentialClient:
     """Get tokens as one application, for itself or on behalf of users.
 
-    Raises ``ValueError`` for an empty ``client_id`` or a malformed ``tenant_id``.
+    ``region`` serves its own tokens only. ``send_flow`` sends the token requests. Raises ``ValueError`` for an empty
+    ``client_id`` or a bad ``tenant_id``.
     """
 
     def __init__(
@@ -63,18 +52,28 @@ class ConfidentialClient:
         authentication: ClientAuthentication,
         engine: TokenEngine,
         additionally_allowed_tenants: Collection[str] = (),
+        region: Region | None = None,
+        send_flow: SendFlow = post_flow,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
-        if not isinstance(client_id, str) or not client_id.strip():
+        if not isinstance(client_id, str) or not client_id.strip() or not client_id.isprintable():
             raise ValueError("client_id must be the application (client) id of the app registration")
         self.tenant_id = check_tenant(tenant_id)
         self.client_id = client_id
         self.engine = engine
         self._authority = authority
         self._authentication = authentication
+        self._region = region
+        self._send_flow = send_flow
         self._allowed = frozenset(additionally_allowed_tenants)
         self._new_id = new_id
         self._plain_query = functools.lru_cache(maxsize=1024)(self._new_query)
+
+    @property
+    def pools(self) -> tuple[ConnectionPool, ...]:
+        """The connections that end with this client: those of its own authentication, and of finding its region."""
+        authentication: tuple[ConnectionPool, ...] = getattr(self._authentication, "pools", ())
+        return authentication if self._region is None else (*authentication, self._region.pool)
 
     def query(
         self,
@@ -87,7 +86,7 @@ class ConfidentialClient:
     ) -> TokenQuery:
         """Return a checked query.
 
-        Raises ``ValueError`` for bad scopes and ``ClientAuthenticationError`` for a tenant that is not allowed.
+        Raises ``ValueError`` for bad scopes and ``ClientConfigurationError`` for a tenant that is not allowed.
         """
         query = self._plain_query(check_scopes(scopes, method), tenant_id, enable_cae)
         return replace(query, claims=claims) if claims else query
@@ -114,20 +113,27 @@ class ConfidentialClient:
         return (yield from self.engine.token_flow(want, lambda: self._exchange_flow(query, assertion)))
 
     def _exchange_flow(self, query: TokenQuery, assertion: UserAssertion | None) -> Flow[AccessTokenInfo]:
-        url = self._authority.token_endpoint(query.tenant_id)
+        authority = self._authority
+        if self._region is not None and assertion is None:
+            authority = yield from self._region.authority_flow(authority)
+        url = authority.token_endpoint(query.tenant_id)
         form = self._form(query, assertion)
         facts = TokenRequestFacts(
             client_id=self.client_id,
             tenant_id=query.tenant_id,
-            token_endpoint=url,
+            # The central one: a region's token service takes what is meant for it, as MSAL sends it there.
+            token_endpoint=self._authority.token_endpoint(query.tenant_id),
             now=self.engine.clock(),
             assertion_id=self._new_id(),
         )
         form |= yield from self._authentication.authenticate_flow(facts)
-        response = yield from post_flow(token_request(url, form, self._new_id()))
+        response = yield from self._send_flow(token_request(url, form, self._new_id()))
         requested = query.scopes if assertion is not None else ()
+        secrets = secrets_in(form)
         try:
-            return process_token_response(response, now=self.engine.clock(), requested=requested, assertion=assertion)
+            return process_token_response(
+                response, now=self.engine.clock(), requested=requested, assertion=assertion, secrets=secrets
+            )
         except ClientConfigurationError as error:
             _logger.error("the application %s is not set up rightly at its provider: %s", self.client_id, error)
             raise

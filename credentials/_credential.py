@@ -13,6 +13,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import enum
 import logging
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from credentials._cache import Entry, ExpiringCache, key_of, token_cache
-from credentials._errors import AuthenticationError, ClientAuthenticationError, InteractionRequiredError
+from credentials._errors import AuthenticationError, InteractionRequiredError, told
 from credentials._flow import Flow
 from credentials._single_flight import FlightTable
 from credentials._types import AccessTokenInfo, Clock
@@ -65,6 +66,31 @@ class Want:
     refused: str | None = field(default=None, repr=False)
 
 
+class Place(enum.Enum):
+    """Say where a credential is asked: what is fatal alone may be the next one's turn in a chain."""
+
+    ALONE = enum.auto()
+    CHAIN = enum.auto()
+    DEFAULT = enum.auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenQuery:
+    """Say what a token is wanted for: scopes and tenant (checked), ``claims`` JSON, continuous access evaluation.
+
+    ``application`` is the hash of all but the user and the claims. ``refused`` is the token that an API answered with
+    these claims, where the caller knows it.
+    """
+
+    scopes: tuple[str, ...]
+    tenant_id: str
+    application: bytes = field(repr=False)
+    claims: str | None = None
+    enable_cae: bool = False
+    refused: str | None = field(default=None, repr=False)
+    place: Place = Place.ALONE
+
+
 class TokenEngine:
     """Keep and renew tokens, for any number of users and scopes; safe for threads and tasks at once.
 
@@ -88,6 +114,11 @@ class TokenEngine:
             return None
         return AccessTokenInfo._make(entry)
 
+    def kept(self, key: bytes) -> AccessTokenInfo | None:
+        """Return the token kept under the key, fresh or not, or None."""
+        entry = self._cache.get(key)
+        return None if entry is None else AccessTokenInfo._make(entry)
+
     def token_flow(self, want: Want, exchange: Exchange) -> Flow[AccessTokenInfo]:
         """Return the wanted token: from the cache, from a flight under way, or from the exchange.
 
@@ -95,16 +126,12 @@ class TokenEngine:
         """
         if want.claims:
             return (yield from self._claims_flow(want, exchange))
-        info = self._kept(want.key)
+        info = self.kept(want.key)
         if info is None:
-            return (yield from self._fly_flow(want, want.key, lambda: self._kept(want.key), exchange))
+            return (yield from self._fly_flow(want, want.key, lambda: self.kept(want.key), exchange))
         if self.clock() < _refresh_on(info) or self._refusals.get(want.key):
             return info
         return (yield from self._refresh_flow(want, info, exchange))
-
-    def _kept(self, key: bytes) -> AccessTokenInfo | None:
-        entry = self._cache.get(key)
-        return None if entry is None else AccessTokenInfo._make(entry)
 
     def _refresh_flow(self, want: Want, old: AccessTokenInfo, exchange: Exchange) -> Flow[AccessTokenInfo]:
         flight = self._flights.lead(want.key)
@@ -116,8 +143,8 @@ class TokenEngine:
             return (
                 yield from self._flights.lead_flow(want.key, flight, lambda: self._renew_flow(want, newer, exchange))
             )
-        except ClientAuthenticationError as error:
-            _logger.warning("a token could not be refreshed and is used to its end: %s", error)
+        except Exception as error:  # noqa: BLE001  # whatever went wrong, the old token is as good as it was
+            _logger.warning("a token could not be refreshed and is used to its end: %s", told(error))
             self._refusals.put(want.key, _Refusal(error=None, until=self.clock() + BACK_OFF))
             return old
 

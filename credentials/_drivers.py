@@ -2,42 +2,54 @@
 
 Rules of this file:
 
-1. One method for each effect, the same list in both classes; no protocol logic.
-2. Every wait is bounded, and an answer is bounded in size and in time.
-3. The blocking driver may run on a thread whose event loop runs; it must then not wait for a flight that a
-   task of that very loop leads, because that task could never go on.
-4. asyncio is imported where it is used: an application that blocks never pays for it.
+1. One case of `_perform` for each effect, the same list in both classes; no protocol logic.
+2. Every wait is bounded, and an answer is bounded in size and in time. What runs on the caller's own thread, as a
+   plain function of the user's does in blocking code, is the caller's to bound.
+3. The blocking driver may run on a thread whose event loop runs; it must then not wait for any flight: its leader
+   may be a task of that very loop, or wait for one, which could never go on.
+4. asyncio and subprocess are imported where they are used: an application without them never pays for them.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextvars
 import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, assert_never, cast
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
 
-from credentials._errors import AnswerTooLargeError, TransportError
+from credentials._errors import TransportError
 from credentials._flow import (
     AskCredential,
     CallFunction,
+    Command,
+    CommandResult,
     Effect,
     Flow,
     HttpRequest,
     HttpResponse,
+    RunCommand,
+    RunFlow,
     SendRequest,
     Sleep,
     WaitFor,
 )
+from credentials._http import Reading, failures, native_request, transport_error
 from credentials._pool import ConnectionPool
 from credentials._single_flight import Flight, WouldDeadlockError, running_loop
-from credentials._types import AccessTokenInfo, is_header_safe
+from credentials._token_answer import info_from
+
+if TYPE_CHECKING:
+    from credentials._commands import Process
 
 T = TypeVar("T")
 
 CALL_TIMEOUT = 30.0
-"""Seconds that a user's function, or a foreign credential, may take."""
+"""Seconds that a user's function may take."""
+ASK_TIMEOUT = 120.0
+"""Seconds that a foreign credential may take: azure-identity waits more than a minute for a metadata endpoint."""
 
 
 class BlockingDriver:
@@ -66,14 +78,18 @@ class BlockingDriver:
         match effect:
             case SendRequest(request):
                 return self._send(request)
+            case RunCommand(command):
+                return _process(command).run()
+            case RunFlow(flow, pool):
+                return BlockingDriver(pool).run(flow)
             case Sleep(seconds):
                 time.sleep(seconds)
             case WaitFor(flight, timeout):
                 _wait(flight, timeout)
             case AskCredential():
-                return _as_info(_settle(_asking(effect)))
+                return info_from(_settle(_asking(effect), ASK_TIMEOUT))
             case CallFunction(function):
-                return _settle(function)
+                return _settle(function, CALL_TIMEOUT)
             case _ as never:
                 assert_never(never)
         return None
@@ -87,17 +103,20 @@ class BlockingDriver:
 
     def _send_now(self, request: HttpRequest) -> HttpResponse:
         library = self.pool.library
-        reading = _Reading(request)
+        reading = Reading(request)
         try:
-            response = self.pool.blocking_transport(request.url).handle_request(_native(library, request))
+            response = self.pool.blocking_transport(request.url).handle_request(native_request(library, request))
             try:
                 for chunk in response.iter_raw():
                     reading.take(chunk)
             finally:
                 response.close()
-        except _failures(library) as error:
-            raise TransportError(type(error).__name__) from error
-        return reading.whole(response)
+        except failures(library) as error:
+            failure = transport_error(library, error)
+        else:
+            return reading.whole(response)
+        # Not where it was caught: the library's error would be its context, and may quote an answer or a proxy's URL.
+        raise failure
 
 
 class AsyncDriver:
@@ -128,14 +147,18 @@ class AsyncDriver:
         match effect:
             case SendRequest(request):
                 return await self._send(request)
+            case RunCommand(command):
+                return await _run_async(_process(command))
+            case RunFlow(flow, pool):
+                return await AsyncDriver(pool).run(flow)
             case Sleep(seconds):
                 await asyncio.sleep(seconds)
             case WaitFor(flight, timeout):
                 await _wait_async(flight, timeout)
             case AskCredential():
-                return _as_info(await _settle_async(_asking(effect), effect.credential.get_token))
+                return info_from(await _settle_async(_asking(effect), _asked(effect.credential), ASK_TIMEOUT))
             case CallFunction(function):
-                return await _settle_async(function, function)
+                return await _settle_async(function, function, CALL_TIMEOUT)
             case _ as never:
                 assert_never(never)
         return None
@@ -144,62 +167,29 @@ class AsyncDriver:
         import asyncio
 
         library = self.pool.library
-        reading = _Reading(request)
+        reading = Reading(request)
         try:
             async with asyncio.timeout(request.timeout):
                 transport = self.pool.async_transport(request.url)
-                response = await transport.handle_async_request(_native(library, request))
+                response = await transport.handle_async_request(native_request(library, request))
                 try:
                     async for chunk in response.aiter_raw():
                         reading.take(chunk)
                 finally:
                     await response.aclose()
-        except _failures(library) as error:
-            raise TransportError(type(error).__name__) from error
+        except failures(library) as error:
+            failure = transport_error(library, error)
         except TimeoutError as error:
             raise TransportError("Timeout") from error
-        return reading.whole(response)
-
-
-class _Reading:
-    """The body of an answer while it arrives, with the bounds of its request."""
-
-    def __init__(self, request: HttpRequest) -> None:
-        self._deadline = time.monotonic() + request.timeout
-        self._room = request.max_bytes
-        self._chunks: list[bytes] = []
-
-    def take(self, chunk: bytes) -> None:
-        self._room -= len(chunk)
-        if self._room < 0:
-            raise AnswerTooLargeError("the answer is too large")
-        if time.monotonic() > self._deadline:
-            raise TransportError("Timeout")
-        self._chunks.append(chunk)
-
-    def whole(self, response: Any) -> HttpResponse:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return HttpResponse(status=response.status_code, headers=headers, body=b"".join(self._chunks))
-
-
-def _failures(library: Any) -> tuple[type[Exception], ...]:
-    """Return what a library raises where no answer comes; an unusable proxy is an ImportError or ValueError."""
-    return (library.TransportError, ImportError, ValueError)
-
-
-def _native(library: Any, request: HttpRequest) -> Any:
-    """Make the HTTP library's request. The body is asked for unpacked, so that its size is what was counted."""
-    seconds = request.timeout
-    timeouts = {"connect": min(seconds, 5.0), "read": seconds, "write": seconds, "pool": seconds}
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity", **request.headers}
-    return library.Request(
-        request.method, request.url, headers=headers, content=request.body, extensions={"timeout": timeouts}
-    )
+        else:
+            return reading.whole(response)
+        raise failure
 
 
 def _wait(flight: Flight[Any], timeout: float) -> None:
-    # Nor for another loop's flight: two loops that wait for each other would both stand still.
-    if flight.loop is not None and running_loop() is not None:
+    # Not for anybody's flight: whoever leads it may wait in turn, for another engine's flight, led by a task of this
+    # loop or of one that waits for this one. A loop that stands still meanwhile would hold all of them up.
+    if running_loop() is not None:
         raise WouldDeadlockError
     concurrent.futures.wait([flight.future], timeout)
     _check_landed(flight)
@@ -222,20 +212,38 @@ def _check_landed(flight: Flight[Any]) -> None:
         raise TimeoutError
 
 
+def _asked(credential: Any) -> Callable[..., Any]:
+    """Return the method to ask a foreign credential by: the one that tells more, if it has it."""
+    return cast(Callable[..., Any], getattr(credential, "get_token_info", None) or credential.get_token)
+
+
 def _asking(effect: AskCredential) -> Callable[[], Any]:
-    return lambda: effect.credential.get_token(*effect.scopes, **effect.options)
+    credential, options = effect.credential, effect.options
+    method = _asked(credential)
+    if getattr(credential, "get_token_info", None) is not None:
+        return lambda: method(*effect.scopes, options=options)
+    return lambda: method(*effect.scopes, **options)
 
 
-def _as_info(token: Any) -> AccessTokenInfo:
-    if not isinstance(token.token, str) or not is_header_safe(token.token):
-        raise ValueError("the credential's token is empty or has characters that no HTTP header may have")
-    return AccessTokenInfo(token.token, int(token.expires_on))
+def _process(command: Command) -> Process:
+    from credentials._commands import Process  # few applications run programs
+
+    return Process(command)
 
 
-def _settle(function: Callable[[], Any]) -> Any:
+async def _run_async(process: Process) -> CommandResult:
+    import asyncio
+
+    try:
+        return await asyncio.to_thread(process.run)
+    finally:
+        process.end()
+
+
+def _settle(function: Callable[[], Any], timeout: float) -> Any:
     """Call a function; an awaitable result runs to its end on an event loop of its own, apart from any running one."""
     value = function()
-    return _apart(lambda: _run_on_a_loop(value), CALL_TIMEOUT) if inspect.isawaitable(value) else value
+    return _apart(lambda: _run_on_a_loop(value), timeout) if inspect.isawaitable(value) else value
 
 
 def _run_on_a_loop(value: Awaitable[T]) -> T:
@@ -254,15 +262,16 @@ def _apart(work: Callable[[], T], timeout: float) -> T:
         except BaseException as error:
             outcome.set_exception(error)
 
-    threading.Thread(target=run, daemon=True).start()
+    # With the caller's context variables, as asyncio has it: a user's function may find in them whose request it is.
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
     return outcome.result(timeout)
 
 
-async def _settle_async(function: Callable[[], Any], shown: Callable[..., Any]) -> Any:
+async def _settle_async(function: Callable[[], Any], shown: Callable[..., Any], timeout: float) -> Any:
     """Call a function without blocking the loop: on a worker thread unless it is shown to be ``async``."""
     import asyncio
 
-    async with asyncio.timeout(CALL_TIMEOUT):
+    async with asyncio.timeout(timeout):
         value = function() if inspect.iscoroutinefunction(shown) else await asyncio.to_thread(_without_stop, function)
         return await value if inspect.isawaitable(value) else value
 

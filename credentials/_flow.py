@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from credentials._types import AccessTokenInfo, AsyncTokenCredential, TokenCredential, TokenRequestOptions
 
 if TYPE_CHECKING:
+    from credentials._pool import ConnectionPool
     from credentials._single_flight import Flight
 
 T = TypeVar("T")
@@ -28,14 +29,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """Describe one HTTP request and its bounds: ``timeout`` in seconds for all of it, ``max_bytes`` of the answer."""
+    """Describe one HTTP request and its bounds: ``timeout`` in seconds for all of it, ``max_bytes`` of the answer.
+
+    ``connect_timeout`` is in seconds too. ``server_name`` is whose certificate the server must show (RFC 6066
+    section 3), where that is not the URL's host.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     timeout: float = 10.0
+    connect_timeout: float = 5.0
     max_bytes: int = 1_048_576
+    server_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +54,45 @@ class HttpResponse:
     body: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Describe one run of a program: its ``arguments``, the first of which is its path; no shell sees them.
+
+    ``directory`` is where it runs, ``variables`` are added to its environment, ``timeout`` is in seconds.
+    """
+
+    arguments: tuple[str, ...]
+    directory: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """Hold what came of a command: its exit status, what it wrote, and what it wrote of errors."""
+
+    status: int
+    output: str = field(repr=False)
+    errors: str = field(repr=False)
+
+
 class SendRequest(NamedTuple):
     """Ask for an HTTP request to be sent; redirects are not followed. Fails with :class:`TransportError`."""
 
     request: HttpRequest
+
+
+class RunCommand(NamedTuple):
+    """Ask for a program to be run. Fails with :class:`CommandError`, or with ``TimeoutError`` once it was ended."""
+
+    command: Command
+
+
+class RunFlow(NamedTuple):
+    """Ask for another credential's flow to be run over that credential's own connections."""
+
+    flow: Flow[Any]
+    pool: ConnectionPool
 
 
 class Sleep(NamedTuple):
@@ -80,7 +122,7 @@ class CallFunction(NamedTuple):
     function: Callable[[], str | Awaitable[str]]
 
 
-Effect = SendRequest | Sleep | WaitFor | AskCredential | CallFunction
+Effect = SendRequest | RunCommand | RunFlow | Sleep | WaitFor | AskCredential | CallFunction
 Flow = Generator[Effect, Any, T]
 """Logic that yields effects, receives their results, and returns a ``T``."""
 
@@ -89,6 +131,18 @@ def send(request: HttpRequest) -> Flow[HttpResponse]:
     """Send a request and return its answer; raises :class:`TransportError` if there was none."""
     response: HttpResponse = yield SendRequest(request)
     return response
+
+
+def execute(command: Command) -> Flow[CommandResult]:
+    """Run a program and return what came of it; raises :class:`CommandError` if it could not be started."""
+    result: CommandResult = yield RunCommand(command)
+    return result
+
+
+def run(flow: Flow[T], pool: ConnectionPool) -> Flow[T]:
+    """Run another credential's flow over its own connections; its result and its errors come through."""
+    result: T = yield RunFlow(flow, pool)
+    return result
 
 
 def sleep(seconds: float) -> Flow[None]:

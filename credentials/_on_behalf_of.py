@@ -6,19 +6,17 @@ Facts: Microsoft identity platform, "OAuth 2.0 On-Behalf-Of flow" (RFC 7523 sect
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Self, Unpack
+import os
+from collections.abc import Callable
+from typing import Self, Unpack
 
-from credentials._application import ApplicationFamily, ClientOptions
+from credentials._application import ApplicationFamily, ClientOptions, one_of
 from credentials._cache import key_of
-from credentials._client_authentication import (
-    ClientAssertion,
-    ClientAuthentication,
-    ClientCertificate,
-    ClientSecret,
-)
+from credentials._client_assertion import AssertionSource, ClientAssertion
+from credentials._client_authentication import ClientAuthentication, ClientCertificate, ClientSecret
 from credentials._colours import AsyncColour, BlockingColour
-from credentials._confidential_client import ConfidentialClient, TokenQuery
+from credentials._confidential_client import ConfidentialClient
+from credentials._credential import TokenQuery
 from credentials._flow import Flow
 from credentials._pool import ConnectionPool
 from credentials._token_endpoint import UserAssertion
@@ -39,26 +37,24 @@ class _OnBehalfOf(ApplicationFamily):
         user_assertion_token: str | None = None,
         client_secret: str | None = None,
         client_certificate: bytes | None = None,
-        certificate_path: str | None = None,
+        certificate_path: str | os.PathLike[str] | None = None,
         password: str | bytes | None = None,
         certificate_password: str | bytes | None = None,
         send_certificate_chain: bool = False,
-        client_assertion_func: Callable[[], str | Awaitable[str]] | None = None,
-        get_assertion: Callable[[], str | Awaitable[str]] | None = None,
+        client_assertion_func: AssertionSource | None = None,
+        get_assertion: AssertionSource | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
-        token = _one_of("user_assertion", user_assertion, user_assertion_token)
+        token = one_of("user_assertion", user_assertion, user_assertion_token)
         if not isinstance(token, str) or not token:
             raise ValueError("user_assertion must be the access token that the API received from its user")
         certificate = bool(client_certificate or certificate_path)
-        callback: Callable[[], str | Awaitable[str]] | None = _one_of(
-            "client_assertion_func", client_assertion_func, get_assertion
-        )
-        passphrase: str | bytes | None = _one_of("password", password, certificate_password)
-        _check_exactly_one(client_secret=client_secret, client_certificate=certificate, client_assertion_func=callback)
+        source: AssertionSource | None = one_of("client_assertion_func", client_assertion_func, get_assertion)
+        passphrase: str | bytes | None = one_of("password", password, certificate_password)
+        _check_exactly_one(client_secret=client_secret, client_certificate=certificate, client_assertion_func=source)
         authentication: ClientAuthentication
-        if callback:
-            authentication = ClientAssertion(callback)
+        if source:
+            authentication = ClientAssertion.of(source)
         elif client_secret:
             authentication = ClientSecret(client_secret)
         else:
@@ -110,10 +106,10 @@ class OnBehalfOfCredential(BlockingColour, _OnBehalfOf):
 
     ``user_assertion`` is that token. The application authenticates with exactly one of ``client_secret``, a
     certificate (the bytes as ``client_certificate`` or a ``certificate_path``, PEM or PFX, with ``password``)
-    or ``client_assertion_func``, which returns a client assertion. ``user_assertion_token``,
-    ``certificate_password`` and ``get_assertion`` are the JavaScript library's names for the same. The other
-    options are those of :class:`ClientOptions`. Raises ``ValueError`` for arguments that are missing,
-    malformed or contradict each other.
+    or ``client_assertion_func``, which returns a client assertion or is a :class:`ClientAssertion`.
+    ``user_assertion_token``, ``certificate_password`` and ``get_assertion`` are the JavaScript library's names
+    for the same. The other options are those of :class:`ClientOptions`. Raises ``ValueError`` for arguments
+    that are missing, malformed or contradict each other.
     """
 
 
@@ -130,13 +126,6 @@ def check_no_refresh(scopes: tuple[str, ...]) -> None:
         raise ValueError(
             "scope 'offline_access' is not asked for on behalf of a user: no refresh token is kept. Leave it out."
         )
-
-
-def _one_of(name: str, value: Any, alias: Any) -> Any:
-    """Return what is given under a name or under its alias."""
-    if value and alias and value != alias:
-        raise ValueError(f"{name} is given twice, under two names and with two values: give it once")
-    return value or alias
 
 
 def _check_exactly_one(**given: object) -> None:

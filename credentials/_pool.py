@@ -35,11 +35,15 @@ class ConnectionPool:
 
     ``library`` is the module ``httpx`` or ``httpx2``. ``ssl_context`` replaces the library's own, which
     trusts certifi's authorities and those of ``SSL_CERT_FILE``. Proxies are taken from the environment
-    (``HTTPS_PROXY``, ``NO_PROXY``).
+    (``HTTPS_PROXY``, ``NO_PROXY``), but not with ``direct``: an endpoint of this very machine, such as that of its
+    managed identity, is never behind one.
     """
 
-    def __init__(self, *, library: ModuleType = httpx, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, library: ModuleType = httpx, ssl_context: ssl.SSLContext | None = None, direct: bool = False
+    ) -> None:
         self.library = library
+        self._direct = direct
         self._ssl_context = ssl_context or library.create_ssl_context()
         self._limits = library.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEP_ALIVE)
         self._start_anew()
@@ -101,8 +105,16 @@ class ConnectionPool:
         self._async = weakref.WeakKeyDictionary()
 
     def _make(self, transport: Any, url: str) -> Any:
-        proxy = proxy_for(url)
+        proxy = None if self._direct else proxy_for(url)
         return transport(verify=self._ssl_context, limits=self._limits, proxy=proxy and self.library.Proxy(proxy))
+
+
+def bare_pool() -> ConnectionPool:
+    """Return a pool for plain http to this very machine, or for a credential that sends nothing itself.
+
+    It trusts no certificate and uses no proxy, and so costs next to nothing.
+    """
+    return ConnectionPool(ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), direct=True)
 
 
 def _origin(url: str) -> str:
@@ -123,9 +135,24 @@ def proxy_for(url: str) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
+def split_url(url: str) -> urllib.parse.SplitResult | None:
+    """Return a URL's parts, its port checked, or None if it is none; no error, which would quote a piece of it."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        _port = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether a host name can only mean this machine (RFC 6761 section 6.3, RFC 1122 section 3.2.1.3)."""
     if host in ("localhost", "::1"):
         return True
     octets = host.split(".")
-    return octets[0] == "127" and len(octets) == 4 and all(o.isascii() and o.isdigit() and int(o) < 256 for o in octets)
+    return octets[0] == "127" and len(octets) == 4 and all(_is_octet(octet) for octet in octets)
+
+
+def _is_octet(text: str) -> bool:
+    # No zero before another digit: some readers take the rest for octal, and others the whole for a name to look up.
+    return text.isascii() and text.isdigit() and len(text) < 4 and int(text) < 256 and str(int(text)) == text

@@ -27,13 +27,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE = 90.0
-"""Seconds a follower waits for its leader: more than the slowest exchange with all its retries can take."""
+PATIENCE = 200.0
+"""Seconds a follower waits for its leader: more than the slowest exchange with all its retries can take.
+
+That is one that proves itself by a managed identity: 135 s for a metadata service that is being updated, 44 s after it.
+"""
 _ELECTIONS = 20
 
 
 class WouldDeadlockError(Exception):
-    """Say that the flight is led by a task of the event loop that runs on this very thread."""
+    """Say that waiting on this thread could hold up the leader: an event loop runs here, and would stand still."""
 
 
 class LeaderGoneError(Exception):
@@ -48,14 +51,13 @@ class Landing(NamedTuple, Generic[T]):
 
 
 class Flight(Generic[T]):
-    """One exchange under way; ``loop`` is the event loop that its leader runs in, if any."""
+    """One exchange under way."""
 
-    __slots__ = ("future", "loop")
+    __slots__ = ("future",)
 
     def __init__(self) -> None:
         self.future: Future[Landing[T]] = Future()
         self.future.set_running_or_notify_cancel()
-        self.loop = running_loop()
 
 
 class FlightTable(Generic[T]):

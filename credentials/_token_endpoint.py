@@ -11,9 +11,8 @@ Rules of this file:
 from __future__ import annotations
 
 import base64
-import email.utils
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,15 +27,18 @@ from credentials._errors import (
     ProviderUnavailableError,
     TransportError,
     UnusableAnswerError,
-    scrub,
 )
-from credentials._flow import Flow, HttpRequest, HttpResponse, send, sleep
+from credentials._flow import Flow, HttpRequest, HttpResponse
+from credentials._retry import retried_flow
 from credentials._strict_json import parse_object
-from credentials._types import AccessTokenInfo, is_header_safe
+from credentials._token_answer import provider_error, token_in_answer
+from credentials._types import AccessTokenInfo
 from credentials._version import USER_AGENT
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-RETRY_DELAYS = (0.0, 0.3)
+SendFlow = Callable[[HttpRequest], Flow[HttpResponse]]
+"""Sends a token request and returns the last answer, as :func:`post_flow` does."""
+RETRY_DELAYS = (0.0, 0.3, 0.9)
 """Seconds before each further attempt when the provider did not answer or answered with a server error."""
 
 _CONSENT_CODES = frozenset({65001, 65004, 90094})
@@ -53,10 +55,9 @@ _CONFIGURATION_ERRORS = frozenset(
         "invalid_target",
         "invalid_resource",
         "unauthorized_client",
+        "unsupported_grant_type",
     }
-    | {"unsupported_grant_type"}
 )
-_LONGEST_LIFE = 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,29 +99,31 @@ def token_request(url: str, form: Mapping[str, str], request_id: str) -> HttpReq
         "client-request-id": request_id,
         "x-ms-client-request-id": request_id,
     }
-    return HttpRequest(method="POST", url=url, headers=headers, body=urllib.parse.urlencode(form).encode())
+    # Half a character, as a variable that is no text has it, could not be sent at all: the provider refuses the rest.
+    body = urllib.parse.urlencode(form, errors="replace").encode()
+    return HttpRequest(method="POST", url=url, headers=headers, body=body)
 
 
-def post_flow(request: HttpRequest) -> Flow[HttpResponse]:
+def post_flow(request: HttpRequest, *, receiver: str = "the token endpoint") -> Flow[HttpResponse]:
     """Send a token request, again a few times if the provider fails, and return the last answer.
 
-    Raises :class:`ProviderUnavailableError` if there was none. An answer that says when to come back is not
-    retried but returned: the caller's client is told to wait, rather than the request kept waiting.
+    ``receiver`` names in errors who was asked. Raises :class:`ProviderUnavailableError` if there was no answer. One
+    that says when to come back is not retried but returned: the caller's client is told to wait, rather than the
+    request kept waiting.
     """
-    delays = iter(RETRY_DELAYS)
-    while True:
-        delay = next(delays, None)
-        try:
-            response = yield from send(request)
-        except AnswerTooLargeError as error:
-            raise UnusableAnswerError("the token endpoint's answer is too large") from error
-        except TransportError as error:
-            if delay is None:
-                raise ProviderUnavailableError(f"the token endpoint did not answer: {error}") from error
-        else:
-            if delay is None or response.status < 500 or "retry-after" in response.headers:
-                return response
-        yield from sleep(delay)
+    try:
+        return (yield from retried_flow(request, delay_after_failure))
+    except AnswerTooLargeError as error:
+        raise UnusableAnswerError(f"{receiver}'s answer is too large") from error
+    except TransportError as error:
+        raise ProviderUnavailableError(f"{receiver} did not answer: {error}") from error
+
+
+def delay_after_failure(response: HttpResponse | None, attempt: int) -> float | None:
+    """Tell how long to wait after no answer, or a server error that does not say itself when to come back."""
+    if response is not None and (response.status < 500 or "retry-after" in response.headers):
+        return None
+    return RETRY_DELAYS[attempt - 1] if attempt <= len(RETRY_DELAYS) else None
 
 
 def process_token_response(
@@ -129,38 +132,43 @@ def process_token_response(
     now: float,
     requested: Sequence[str] = (),
     assertion: UserAssertion | None = None,
+    secrets: Collection[str] = (),
 ) -> AccessTokenInfo:
     """Return the token in an answer of the token endpoint (RFC 6749 section 5.1).
 
-    ``requested`` are the scopes that an on-behalf-of answer must grant. Raises an
-    :class:`AuthenticationError` of the kind that says who must do what.
+    ``requested`` are the scopes that an on-behalf-of answer must grant; ``secrets`` are what the request carried and
+    no error may repeat. Raises an :class:`AuthenticationError` of the kind that says who must do what.
     """
     answer = _object(response)
     if "error" in answer or response.status != 200:
-        raise error_from_answer(answer, response, now)
-    token = answer.get("access_token")
-    if not isinstance(token, str) or not is_header_safe(token):
-        raise _unusable(response, "has no usable access_token")
-    # RFC 6749 section 7.1: a client must not use a token whose type it does not understand.
-    if str(answer.get("token_type", "Bearer")).lower() != "bearer":
-        raise _unusable(response, "has a token_type other than Bearer")
+        raise error_from_answer(answer, response, now, secrets)
+    try:
+        info = token_in_answer(answer, now)
+    except ValueError as error:
+        raise _unusable(response, str(error)) from error
     _check_scopes(answer, requested, response)
     if assertion is not None:
         _check_user(answer, assertion, response)
-    expires_on = _expires_on(answer, now, response)
-    return AccessTokenInfo(token, expires_on, refresh_on=_refresh_on(answer, now, expires_on))
+    return info
 
 
-def error_from_answer(answer: Mapping[str, Any], response: HttpResponse, now: float) -> AuthenticationError:
+def secrets_in(form: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the secrets in the form of a token request."""
+    return tuple(form[name] for name in ("client_secret", "client_assertion", "assertion") if name in form)
+
+
+def error_from_answer(
+    answer: Mapping[str, Any], response: HttpResponse, now: float, secrets: Collection[str] = ()
+) -> AuthenticationError:
     """Return the error that an error answer means (RFC 6749 section 5.2; Entra's error codes and claims)."""
-    facts = _provider_error(answer, response, now)
+    facts = provider_error(answer, response, now, secrets)
     said = facts.error_description or f"HTTP status {facts.status_code}"
     return _kind(facts)(f"Microsoft Entra ID error '({facts.error or 'unknown_error'}) {said}'", facts)
 
 
 def _kind(facts: ProviderError) -> type[AuthenticationError]:
     codes = frozenset(facts.error_codes)
-    if facts.status_code == 429 or facts.status_code >= 500 or facts.error == "temporarily_unavailable":
+    if facts.is_outage or facts.error == "temporarily_unavailable":
         return ProviderUnavailableError
     if codes & _CONSENT_CODES or facts.suberror == "consent_required" or facts.error == "consent_required":
         return ConsentRequiredError
@@ -171,40 +179,6 @@ def _kind(facts: ProviderError) -> type[AuthenticationError]:
     if codes & _ASSERTION_CODES or facts.error == "invalid_grant":
         return InvalidAssertionError
     return ClientConfigurationError if facts.error in _CONFIGURATION_ERRORS else UnusableAnswerError
-
-
-def _provider_error(answer: Mapping[str, Any], response: HttpResponse, now: float) -> ProviderError:
-    codes = answer.get("error_codes")
-    claims = answer.get("claims")
-    return ProviderError(
-        status_code=response.status,
-        error=_text(answer, "error"),
-        error_description=_text(answer, "error_description"),
-        error_codes=tuple(c for c in codes if isinstance(c, int)) if isinstance(codes, list) else (),
-        suberror=_text(answer, "suberror"),
-        claims=claims if isinstance(claims, str) and claims else None,
-        correlation_id=_text(answer, "correlation_id"),
-        trace_id=_text(answer, "trace_id"),
-        timestamp=_text(answer, "timestamp"),
-        retry_after=parse_retry_after(response.headers.get("retry-after"), now),
-    )
-
-
-def _text(answer: Mapping[str, Any], name: str) -> str:
-    value = answer.get(name)
-    return scrub(value) if isinstance(value, str) else ""
-
-
-def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Return the seconds that a ``Retry-After`` header tells (RFC 9110 section 10.2.3), or None."""
-    if value is None:
-        return None
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _object(response: HttpResponse) -> dict[str, Any]:
@@ -250,28 +224,3 @@ def _check_user(answer: Mapping[str, Any], assertion: UserAssertion, response: H
         raise _unusable(response, "has a malformed client_info") from error
     if account.get("utid") == assertion.tenant_id and account.get("uid") != assertion.object_id:
         raise _unusable(response, "is for another user than the assertion's")
-
-
-def _expires_on(answer: Mapping[str, Any], now: float, response: HttpResponse) -> int:
-    """Return when the token expires; an implausible lifetime counts as over, so the token is never kept."""
-    if "expires_on" not in answer and "expires_in" not in answer:
-        raise _unusable(response, "does not say when the token expires")
-    seconds = _number(answer["expires_on"]) - now if "expires_on" in answer else _number(answer["expires_in"])
-    return int(now + seconds) if 0 < seconds < _LONGEST_LIFE else int(now)
-
-
-def _refresh_on(answer: Mapping[str, Any], now: float, expires_on: int) -> int:
-    """Return when to refresh: as told, else after half of a life of two hours or more, else 300 s before the end."""
-    life = expires_on - now
-    told = _number(answer.get("refresh_in"))
-    if 0 < told < life:
-        return int(now + told)
-    return int(now + life / 2) if life >= 7200 else int(expires_on - min(300.0, life / 2))
-
-
-def _number(value: object) -> float:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
-        return float(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return 0.0
-    return float(value) if abs(value) < 1e15 else 0.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict
 
 Clock = Callable[[], float]
 """Returns the time in seconds since the epoch, like :func:`time.time`."""
@@ -21,14 +21,27 @@ def is_header_safe(token: str) -> bool:
     return _HEADER_SAFE.fullmatch(token) is not None
 
 
-class AccessToken(NamedTuple):
-    """Hold an access token and the time, in seconds since the epoch, at which it expires (as azure-core does)."""
+if TYPE_CHECKING:
+    from azure.core.credentials import AccessToken as _AzureAccessToken
 
-    token: str
-    expires_on: int
+    # Typed clients of the Azure SDK take a credential only if its tokens are, by name, azure-core's.
+    class AccessToken(_AzureAccessToken):
+        """Hold an access token and the time, in seconds since the epoch, at which it expires (as azure-core does)."""
 
-    def __repr__(self) -> str:
-        return f"AccessToken(token=<hidden>, expires_on={self.expires_on})"
+        # For those who do not have azure-core, whose class then is Any.
+        token: str
+        expires_on: int
+
+else:
+
+    class AccessToken(NamedTuple):
+        """Hold an access token and the time, in seconds since the epoch, at which it expires (as azure-core does)."""
+
+        token: str
+        expires_on: int
+
+        def __repr__(self) -> str:
+            return f"AccessToken(token=<hidden>, expires_on={self.expires_on})"
 
 
 class AccessTokenInfo(NamedTuple):

@@ -10,11 +10,12 @@ from credentials._authority import Authority, check_scopes
 from credentials._cache import ExpiringCache, key_of
 from credentials._client_authentication import ClientAuthentication
 from credentials._client_credentials import ApplicationCredential, AsyncApplicationCredential
-from credentials._confidential_client import ConfidentialClient, TokenQuery
-from credentials._credential import TokenEngine, Want
+from credentials._confidential_client import ConfidentialClient
+from credentials._credential import TokenEngine, TokenQuery, Want
 from credentials._drivers import AsyncDriver, BlockingDriver
 from credentials._errors import ProviderUnavailableError, TransportError, scrub
-from credentials._flow import Flow, HttpRequest, HttpResponse, ask, send
+from credentials._family import asked_flow
+from credentials._flow import Flow, HttpRequest, HttpResponse, send
 from credentials._on_behalf_of import AsyncOnBehalfOfCredential, OnBehalfOfCredential, check_no_refresh
 from credentials._pool import ConnectionPool, is_loopback
 from credentials._single_flight import FlightTable
@@ -47,7 +48,7 @@ __all__ = [
     "USER_AGENT",
     "UserAssertion",
     "Want",
-    "ask",
+    "asked_flow",
     "check_no_refresh",
     "check_scopes",
     "is_loopback",

@@ -169,12 +169,17 @@ class Runtime:
 
     def close(self) -> None:
         """Close the blocking connections."""
-        self.pool.close()
+        for pool in self._pools():
+            pool.close()
 
     async def aclose(self) -> None:
         """Close all connections of this event loop, and the blocking ones."""
-        await self.pool.aclose()
-        self.pool.close()
+        for pool in self._pools():
+            await pool.aclose()
+        self.close()
+
+    def _pools(self) -> tuple[ConnectionPool, ...]:
+        return (self.pool, *self.client.pools)
 
     def _app_source(self, api: DownstreamApi) -> TokenSource:
         cae = self.settings.enable_cae

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from credentials import (
     AccessTokenInfo,
     AsyncTokenCredential,
-    AuthenticationError,
-    ClientAuthenticationError,
     TokenCredential,
     TokenRequestOptions,
 )
@@ -24,9 +22,8 @@ from credentials.kernel import (
     TokenQuery,
     UserAssertion,
     Want,
-    ask,
+    asked_flow,
     key_of,
-    scrub,
 )
 
 
@@ -93,10 +90,4 @@ class ForeignSource:
         options = TokenRequestOptions(enable_cae=self.enable_cae)
         if claims:
             options["claims"] = claims
-        try:
-            return (yield from ask(self.credential, self.scopes, options))
-        except ClientAuthenticationError:
-            raise
-        except Exception as error:
-            name = type(self.credential).__name__
-            raise AuthenticationError(f"{name} raised {type(error).__name__}: {scrub(str(error))}") from error
+        return (yield from asked_flow(self.credential, self.scopes, options))

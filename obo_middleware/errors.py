@@ -166,15 +166,16 @@ class RequestEndedError(RefusedRequestError):
 def answer_for(error: credentials.ClientAuthenticationError, scopes: Sequence[str] = ()) -> OboError:
     """Return the error that a credential's error means to the client of the API; ``scopes`` are those asked for."""
     text = scrub(str(error))
-    match error:
+    # A chain ended by one of its members is answered as that member's own error would be.
+    match error.origin if isinstance(error, credentials.AuthenticationError) else error:
         case credentials.ConsentRequiredError():
             return ConsentNeededError(text, scopes=scopes)
-        case credentials.InteractionRequiredError():
-            return ClaimsChallengeError(text, claims=error.claims)
+        case credentials.InteractionRequiredError() as origin:
+            return ClaimsChallengeError(text, claims=origin.claims)
         case credentials.InvalidAssertionError():
             return InvalidTokenError(text)
-        case credentials.ProviderUnavailableError():
-            return UpstreamUnavailableError(text, retry_after=error.retry_after)
+        case credentials.ProviderUnavailableError() as origin:
+            return UpstreamUnavailableError(text, retry_after=origin.retry_after)
         case credentials.ClientConfigurationError() | credentials.CredentialUnavailableError():
             return ConfigurationError(text)
         case _:

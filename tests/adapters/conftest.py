@@ -16,7 +16,7 @@ from tests.adapters.servers import GunicornServer
 from tests.adapters.world import SECRET, Clock, World, new_world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def canary() -> Iterator[Canary]:
     """Watch all log records from DEBUG up for tokens and secrets."""
     watching = Canary()

@@ -227,7 +227,7 @@ def test_a_sign_in_too_weak_or_too_old_for_the_route_401(adapter: Served, world:
 def test_a_provider_that_does_not_answer_503(adapter: Served, world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.entra.drop_connections()
     check_problem(adapter.get("/me", world.token()), 503, DOWN, retry_after="5")
-    assert len(world.entra.token_requests) == 3
+    assert len(world.entra.token_requests) == 4
     assert "the token endpoint did not answer" in caplog.text
 
 

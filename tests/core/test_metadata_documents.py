@@ -95,7 +95,7 @@ UNUSABLE: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("key", UNUSABLE, ids=[str(key)[:60] for key in UNUSABLE])
+@pytest.mark.parametrize("key", UNUSABLE, ids=range(len(UNUSABLE)))
 def test_a_malformed_or_unsuited_key_is_left_out_and_the_others_stay(key: Any) -> None:
     good = jwk(kid="good")
     assert list(process_jwks({"keys": [key, good]})) == ["good"]

@@ -46,6 +46,7 @@ def test_a_federated_token_is_read_when_it_is_needed(env: pytest.MonkeyPatch, tm
     made = Settings.from_env().authentication
     assert isinstance(made, ClientAssertion)
     path.write_text("the projected token\n")
+    assert callable(made.callback)
     assert made.callback() == "the projected token"
 
 

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
+import credentials.aio
 from credentials import AccessToken, AuthenticationError
+from credentials._flow import RunFlow
 from credentials.kernel import TokenEngine
 from obo_middleware._context import AsyncContext
 from obo_middleware._runtime import Runtime
@@ -88,6 +90,16 @@ def test_whatever_a_foreign_credential_raises_is_an_unusable_answer(
     foreign.error = None
     assert as_app(with_foreign).status_code == 200
     with_foreign.runtime.close()
+
+
+@pytest.mark.parametrize("library", [credentials, credentials.aio])
+def test_a_credential_of_ours_runs_in_the_drivers_own_colour_over_its_own_connections(library: Any) -> None:
+    own = library.ClientSecretCredential("tenant", "client", "secret")
+    flow = ForeignSource.of(TokenEngine(clock=Clock()), own, SCOPES, enable_cae=True).token_flow()
+    effect = next(flow)
+    assert isinstance(effect, RunFlow)
+    assert effect.pool is own._pool
+    flow.close()
 
 
 def test_users_do_not_get_the_foreign_token(with_foreign: Face) -> None:

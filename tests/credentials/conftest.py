@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ from credentials._pool import ConnectionPool
 from credentials._single_flight import FlightTable
 from obo_middleware.testing import LocalEntra
 from tests.credentials.asking import Asking, Provider
+from tests.credentials.canary import canary as canary  # a fixture, here for all modules
+from tests.credentials.every import EVERY
 from tests.credentials.flights import Crowd
 from tests.credentials.helpers import SECRET, Clock, Colour, Drive, local_options
+from tests.credentials.places import Every, serving
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +87,10 @@ def table() -> FlightTable[str]:
 @pytest.fixture
 def crowd(pool: ConnectionPool) -> Crowd:
     return Crowd(pool)
+
+
+@pytest.fixture(params=EVERY, ids=lambda kind: kind.__name__)
+def every(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Every]:
+    """Give each class of credential, in a place where it works."""
+    with serving(request.param, tmp_path, monkeypatch) as every:
+        yield every

@@ -26,6 +26,7 @@ class Exchange(BaseHTTPRequestHandler):
     """One request, and the means to answer it."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets, and the second would wait 40 ms
     server: Loopback
 
     def handle_any(self) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,12 @@ def test_an_authority_that_is_something_else_is_refused(value: str) -> None:
         Authority.parse(value)
 
 
+@pytest.mark.parametrize("value", [7, b"login.example", ["login.example"], object()])
+def test_an_authority_must_be_a_text(value: Any) -> None:
+    with pytest.raises(ValueError, match="authority must be a string"):
+        Authority.parse(value)
+
+
 @pytest.mark.parametrize("value", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:9"])
 def test_plain_http_is_for_loopback_and_only_if_allowed(value: str) -> None:
     assert Authority.parse(value, allow_local=True).url == value
@@ -114,6 +122,8 @@ def test_tenants(tenant: str) -> None:
     "tenant",
     [
         "",
+        "--debug",
+        ".contoso.com",
         "my tenant",
         "my_tenant",
         "/",
@@ -159,6 +169,7 @@ def test_organizations_without_a_list_allows_every_tenant() -> None:
         resolve("common", "other")
 
 
+@pytest.mark.peer_defect(18)
 def test_a_tenant_that_is_none_is_refused_even_with_a_star() -> None:
     with pytest.raises(ValueError, match="not valid"):
         resolve("home", "x/../y?z", "*")

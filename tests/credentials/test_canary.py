@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from credentials import ClientAuthenticationError
+from credentials import AuthenticationError
 from credentials import _token_endpoint as token_endpoint
+from credentials._errors import ChainedAuthenticationError, ProviderError
 from obo_middleware.testing import LocalEntra
+from tests.credentials.canary import Canary, shown_by_copies
 from tests.credentials.helpers import (
     GRAPH,
     SECRET,
@@ -28,68 +32,10 @@ SCOPE = f"{GRAPH}/User.Read"
 CALLBACK_SECRET = "canary-of-the-callback"
 
 
-class Canary:
-    """Collect what is shown, and what must not be in it."""
-
-    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
-        self.caplog = caplog
-        self.secrets: set[str] = {SECRET, CALLBACK_SECRET}
-        self.shown: list[str] = []
-
-    def hide(self, text: str) -> str:
-        """Declare a text secret: as a whole, and, for a token, each of its parts that is long enough to harm."""
-        self.secrets |= {text, *[part for part in text.split(".") if len(part) > 40]}
-        return text
-
-    def hide_pem(self, pem: bytes) -> bytes:
-        lines = pem.decode().split("-----BEGIN CERTIFICATE")[0].splitlines()
-        self.secrets |= {line for line in lines if len(line) == 64}
-        return pem
-
-    def show(self, *things: object) -> None:
-        self.shown += [text for thing in things for text in (repr(thing), str(thing))]
-
-    def watch(self, work: Callable[[], object]) -> None:
-        """Do the work and collect what its error shows, whole chain and attributes included."""
-        try:
-            self.show(work())
-        except (ClientAuthenticationError, ValueError) as error:
-            self.shown += traceback.format_exception(error)
-            self._show_chain(error)
-
-    def _show_chain(self, error: BaseException | None) -> None:
-        seen: set[int] = set()
-        while error is not None and id(error) not in seen:
-            seen.add(id(error))
-            self.show(error, *vars(error).values(), getattr(error, "doc", ""), getattr(error, "object", ""))
-            error = error.__cause__ or error.__context__
-
-    @property
-    def records(self) -> list[logging.LogRecord]:
-        # Not `caplog.records`: they are empty once a fixture is taken down.
-        return self.caplog.get_records("call")
-
-    def check(self) -> None:
-        for record in self.records:
-            self.shown += [record.getMessage(), repr(record.args), str(record.exc_text)]
-            if record.exc_info:
-                self.shown += traceback.format_exception(*record.exc_info)
-        everything = "\n".join(self.shown)
-        assert [secret[:12] + "…" for secret in self.secrets if secret in everything] == []
-
-
-@pytest.fixture
-def canary(caplog: pytest.LogCaptureFixture) -> Iterator[Canary]:
-    with caplog.at_level(logging.DEBUG):
-        for name in list(logging.Logger.manager.loggerDict):
-            caplog.set_level(logging.DEBUG, logger=name)
-        canary = Canary(caplog)
-        yield canary
-        canary.check()
-
-
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _at_once(monkeypatch: pytest.MonkeyPatch, canary: Canary) -> None:
+    canary.hide(SECRET)
+    canary.hide(CALLBACK_SECRET)
     monkeypatch.setattr(token_endpoint, "RETRY_DELAYS", (0.0, 0.0))
 
 
@@ -189,6 +135,7 @@ BROKEN: dict[str, bytes] = {
 }
 
 
+@pytest.mark.peer_defect(9)
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("status", [200, 400, 307])
 def test_broken_answers_show_nothing(
@@ -229,8 +176,81 @@ def test_bad_arguments_show_nothing(entra: LocalEntra, colour: Colour, canary: C
     canary.watch(get(canary, colour, user(entra, colour, canary)))
 
 
-def test_the_canary_sings(caplog: pytest.LogCaptureFixture) -> None:
+# The canary itself
+
+
+class LeakyError(AuthenticationError):
+    """An error that shows its secret wherever a test says."""
+
+
+def leak_in_text() -> Exception:
+    return LeakyError(f"the secret is {SECRET}")
+
+
+def leak_in_attribute() -> Exception:
+    error = LeakyError("refused")
+    error.answer = ProviderError(error_description=SECRET)
+    return error
+
+
+def leak_in_note() -> Exception:
+    error = LeakyError("refused")
+    error.add_note(SECRET)
+    return error
+
+
+def leak_in_cause() -> Exception:
+    error = LeakyError("refused")
+    error.__cause__ = ValueError(SECRET)
+    return error
+
+
+def leak_in_hidden_context() -> Exception:
+    error = LeakyError("refused")
+    error.__context__ = json.JSONDecodeError("bad", SECRET, 0)
+    error.__suppress_context__ = True
+    return error
+
+
+def leak_in_member() -> Exception:
+    return ChainedAuthenticationError("refused", None, [ValueError(SECRET)])
+
+
+LEAKS = (leak_in_text, leak_in_attribute, leak_in_note, leak_in_cause, leak_in_hidden_context, leak_in_member)
+
+
+@pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.__name__)
+def test_the_canary_finds_a_leak_in_an_error(caplog: pytest.LogCaptureFixture, leak: Callable[[], Exception]) -> None:
     canary = Canary(caplog)
+    canary.hide(SECRET)
+    canary.examine_error(leak())
+    assert canary.leaks()
+
+
+class Leaky:
+    """A value that keeps its secret out of sight, but not out of its attributes and its pickle."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+
+    def __repr__(self) -> str:
+        return "Leaky()"
+
+
+@pytest.mark.parametrize("text", [SECRET, f"b64 {base64.b64encode(SECRET.encode()).decode()}"])
+def test_the_canary_finds_a_leak_in_a_value(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    canary = Canary(caplog)
+    canary.hide(SECRET)
+    canary.examine(Leaky("harmless"))
+    assert not canary.leaks()
+    canary.shown += shown_by_copies(Leaky(text))
+    assert canary.leaks()
+
+
+def test_the_canary_finds_a_leak_in_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    canary = Canary(caplog)
+    canary.hide(SECRET)
     logging.getLogger("credentials").warning("the secret is %s", SECRET)
     with pytest.raises(AssertionError):
         canary.check()
+    caplog.clear()

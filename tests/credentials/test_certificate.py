@@ -37,6 +37,7 @@ def test_the_leaf_and_its_key_are_read_from_pem() -> None:
     assert loaded.private_key.private_numbers() == rsa_key().private_numbers()
 
 
+@pytest.mark.peer_defect(24)
 @pytest.mark.parametrize(
     "parts",
     [

@@ -58,6 +58,7 @@ def digest(name: str) -> str:
     return base64.urlsafe_b64encode(value).decode().rstrip("=")
 
 
+@pytest.mark.peer_defect(1)
 @pytest.mark.parametrize(
     ("tenant", "algorithm", "thumbprint"),
     [

@@ -15,8 +15,8 @@ from credentials import (
 )
 from credentials._authority import Authority
 from credentials._cache import key_of
-from credentials._confidential_client import ConfidentialClient, TokenQuery
-from credentials._credential import TokenEngine
+from credentials._confidential_client import ConfidentialClient
+from credentials._credential import TokenEngine, TokenQuery
 from credentials._flow import HttpResponse, SendRequest
 from credentials._token_endpoint import UserAssertion
 from tests.credentials.helpers import Clock, Played, answer, client_info, play, refusal, token_answer

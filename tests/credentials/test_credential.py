@@ -132,6 +132,7 @@ def test_a_failed_renewal_backs_off_30_seconds_and_costs_nobody_anything(
     assert ask() == "token-4"
 
 
+@pytest.mark.peer_defect(7)
 def test_the_back_off_is_for_its_key_only(ask: Asking, clock: Clock) -> None:
     ask(KEY)
     ask(OTHER)
@@ -142,6 +143,7 @@ def test_the_back_off_is_for_its_key_only(ask: Asking, clock: Clock) -> None:
     assert (ask(KEY), ask(OTHER)) == ("token-1", "token-4")
 
 
+@pytest.mark.peer_defect(6)
 def test_the_old_token_lasts_until_30_seconds_before_its_end(ask: Asking, clock: Clock) -> None:
     ask()
     ask.provider.error = ProviderUnavailableError("down")

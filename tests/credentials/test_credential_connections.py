@@ -14,7 +14,7 @@ import pytest
 from credentials import AccessToken, ProviderUnavailableError
 from credentials import _token_endpoint as token_endpoint
 from credentials._client_credentials import ApplicationCredential, AsyncApplicationCredential
-from credentials._colours import pool_for
+from credentials._family import pool_for
 from obo_middleware.testing import LocalEntra
 from tests.credentials.helpers import Colour
 from tests.credentials.secret_credentials import SCOPE, made
@@ -33,7 +33,7 @@ def test_an_unknown_certificate_is_refused_before_the_secret_leaves(
 ) -> None:
     monkeypatch.setattr(token_endpoint, "RETRY_DELAYS", ())
     with LocalEntra(tls=True) as entra:
-        with pytest.raises(ProviderUnavailableError, match="ConnectError"):
+        with pytest.raises(ProviderUnavailableError, match="certificate is not trusted"):
             colour.get_token(made(entra, colour, connection_verify=True), SCOPE)
         assert entra.requests_to("token") == 0
 

@@ -68,6 +68,7 @@ def test_a_user_of_another_tenant_is_served_where_allowed(entra: LocalEntra, col
     assert claims_of(colour.get_token(credential, *SCOPES, tenant_id=other.tenant_id).token)["oid"] == carol.object_id
 
 
+@pytest.mark.peer_defect(19)
 def test_no_refresh_token_is_asked_for(entra: LocalEntra, colour: Colour) -> None:
     with pytest.raises(ValueError, match="offline_access"):
         colour.get_token(made(entra, colour), "User.Read", "offline_access")

@@ -43,6 +43,7 @@ def test_a_certificate_proves_the_application(  # noqa: PLR0917  # each combinat
     assert ("x5c" in jwt.get_unverified_header(fields["client_assertion"])) == chain
 
 
+@pytest.mark.peer_defect(2)
 def test_a_certificates_assertion_is_for_the_tenant_that_is_asked(entra: LocalEntra, colour: Colour) -> None:
     other = entra.add_tenant()
     dave = entra.add_user("dave", tenant=other)
@@ -160,6 +161,7 @@ def test_a_credential_shows_neither_assertion_nor_secret(entra: LocalEntra, colo
     assert not [text for text in (assertion, SECRET, token) if text in shown]
 
 
+@pytest.mark.peer_defect(20)
 def test_each_assertion_is_a_partition_of_its_own(colour: Colour) -> None:
     one, other, again = [construct(colour, user_assertion=text, client_secret="s") for text in ("a", "b", "a")]
     assert one._assertion.partition == again._assertion.partition != other._assertion.partition

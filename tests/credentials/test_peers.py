@@ -17,9 +17,9 @@ from credentials import ClientSecretCredential as OurClientSecretCredential
 from credentials import OnBehalfOfCredential as OurOnBehalfOfCredential
 from credentials._authority import Authority
 from credentials._client_credentials import ApplicationCredential, AsyncApplicationCredential
-from credentials._colours import pool_for
 from credentials._confidential_client import ConfidentialClient
 from credentials._credential import TokenEngine
+from credentials._family import pool_for
 from obo_middleware.testing import LocalEntra, TokenRequest
 from tests.credentials.helpers import GRAPH, SECRET, certificate_pem, claims_of, key_pem
 

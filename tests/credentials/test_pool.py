@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 
 from credentials._drivers import AsyncDriver, BlockingDriver
 from credentials._flow import HttpRequest, send
-from credentials._pool import ConnectionPool, is_loopback, proxy_for
+from credentials._pool import ConnectionPool, bare_pool, is_loopback, proxy_for
 from tests.credentials.servers import Exchange, loopback
 
 NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -121,6 +122,55 @@ def test_the_proxy_is_chosen_by_scheme_and_exceptions(monkeypatch: pytest.Monkey
     monkeypatch.setenv("no_proxy", "login.example")
     assert proxy_for("https://login.example/") is None
     assert proxy_for("https://other.example/") == "http://proxy.example:3128"
+
+
+class Library(ModuleType):
+    """An HTTP library that only notes the proxies of its transports."""
+
+    def __init__(self) -> None:
+        super().__init__("library")
+        self.proxies: list[str | None] = []
+        self.Limits, self.Proxy = dict, str
+        self.HTTPTransport = self.AsyncHTTPTransport = lambda proxy, **options: self.proxies.append(proxy)
+
+
+@pytest.mark.peer_defect(26)
+@pytest.mark.parametrize(("direct", "proxy"), [(True, None), (False, "http://proxy.example:1")])
+def test_a_direct_pool_ignores_the_proxies_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, direct: bool, proxy: str | None
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://proxy.example:1")
+    library = Library()
+    pool = ConnectionPool(library=library, ssl_context=NOBODY, direct=direct)
+
+    async def awaitable() -> None:
+        pool.async_transport("http://169.254.169.254/")
+
+    pool.blocking_transport("http://169.254.169.254/")
+    pool.blocking_transport("https://10.0.0.4:2377/")
+    asyncio.run(awaitable())
+    assert library.proxies == [proxy] * 3
+
+
+def test_a_bare_pool_trusts_nobody_and_reads_no_store_of_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_arguments: object, **_options: object) -> ssl.SSLContext:
+        raise AssertionError("a store of authorities is read")
+
+    monkeypatch.setattr(httpx, "create_ssl_context", read)
+    monkeypatch.setattr(ssl, "create_default_context", read)
+    pool = bare_pool()
+    assert pool._direct
+    assert pool._ssl_context.verify_mode is ssl.CERT_REQUIRED
+    assert pool._ssl_context.check_hostname
+    assert pool._ssl_context.get_ca_certs() == []
+
+
+def test_a_bare_pool_serves_plain_http() -> None:
+    pool = bare_pool()
+    with loopback(hello) as server:
+        assert BlockingDriver(pool).run(send(HttpRequest(method="GET", url=server.url))).body == b"hello"
+        pool.close()
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1", "127.0.0.1", "127.255.0.9"])

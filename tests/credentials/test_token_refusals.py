@@ -12,7 +12,7 @@ from credentials import (
     InvalidAssertionError,
     ProviderUnavailableError,
 )
-from credentials._token_endpoint import parse_retry_after
+from credentials._token_answer import parse_retry_after
 from tests.credentials.helpers import NOW, answer, refusal, token_answer
 from tests.credentials.processing import process
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import pickle
 
 import azure.core.credentials
+import azure.core.credentials_async
 
-from credentials import AccessToken, AccessTokenInfo, __version__
+import credentials
+from credentials import AccessToken, AccessTokenInfo, __version__, aio
 from credentials._version import USER_AGENT
 
 
@@ -30,3 +32,17 @@ def test_tokens_can_be_pickled() -> None:
 
 def test_requests_name_the_library_and_its_version() -> None:
     assert USER_AGENT.startswith(f"obo-middleware/{__version__} Python/3.")
+
+
+def test_type_checkers_take_our_credentials_for_azure_cores() -> None:
+    # mypy reads this file too, so a type that does not fit fails there.
+    blocking: list[azure.core.credentials.TokenCredential] = [
+        credentials.AzureCliCredential(),
+        credentials.ChainedTokenCredential(credentials.ManagedIdentityCredential()),
+    ]
+    awaitable: list[azure.core.credentials_async.AsyncTokenCredential] = [
+        aio.AzureCliCredential(),
+        aio.ChainedTokenCredential(aio.ManagedIdentityCredential()),
+    ]
+    assert all(isinstance(credential, azure.core.credentials.TokenCredential) for credential in blocking)
+    assert all(isinstance(credential, azure.core.credentials_async.AsyncTokenCredential) for credential in awaitable)

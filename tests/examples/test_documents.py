@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -18,6 +17,7 @@ import credentials
 from example_apps.local import ROOT, environment, serving
 from obo_middleware import DownstreamApi, OboError, Settings, errors
 from obo_middleware.testing import LocalEntra, LocalGraph
+from tests.examples.blocks import Block, blocks
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SERVERS = {
@@ -26,26 +26,8 @@ SERVERS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """A block of Python code in a document."""
-
-    document: str
-    line: int
-    code: str
-
-    def __str__(self) -> str:
-        return f"{self.document}:{self.line}"
-
-
-def blocks() -> Iterator[Block]:
-    for path in DOCUMENTS:
-        text = path.read_text(encoding="utf-8")
-        for match in re.finditer(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL):
-            yield Block(path.relative_to(ROOT).as_posix(), text[: match.start()].count("\n") + 2, match[1])
-
-
-BLOCKS = list(blocks())
+# docs/credentials.md needs more of a world around it: test_credentials_document.py runs its blocks.
+BLOCKS = list(blocks(path for path in DOCUMENTS if path.name != "credentials.md"))
 WEB_APPS = [block for block in BLOCKS if '@app.get("/me")' in block.code and "def test_" not in block.code]
 TESTS = [block for block in BLOCKS if "def test_" in block.code]
 SCRIPTS = [block for block in BLOCKS if "get_token" in block.code]
