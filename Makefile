@@ -1,11 +1,14 @@
 # Needs make and Python 3.11 or newer; everything else is installed into environments of its own beside this file.
 #   make test    every gate and every test          make demo [KEEP=1]   the main job, shown
 #   make lint    the gates that run no test         make bench           the benchmarks, in one table
+#   make security writes docs/security.md, the list of attacks with the tests that show their outcomes
+#   make mutants  takes each security check out in turn, and sees that a test fails
+#   make fuzz [FUZZ_SECONDS=60]   each fuzz target for so many seconds, under atheris (Linux on x86-64)
 #   make PYTHON=/path/to/python3.12 test            takes that Python for the environments
 
 .POSIX:
 .NOTPARALLEL:
-.PHONY: test demo bench lint format lock clean
+.PHONY: test demo bench fuzz mutants security lint format lock clean
 
 # The first that really runs, for a name on the path may be a shim without a Python behind it.
 FIND_PYTHON = for name in python3.11 python3 python3.12 python3.13 python3.14 python3.15; do \
@@ -36,6 +39,15 @@ format: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks
 
+security: $(VENV)/.installed
+	$(BIN)/python -m tests.gates.attack_list
+
+mutants: $(VENV)/.installed
+	$(BIN)/python -m tests.mutants
+
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m tests.fuzz
+
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/python -m example_apps.demo $(if $(KEEP),--keep)
 
@@ -48,6 +60,10 @@ $(VENV)/.installed: pyproject.toml .ci/constraints.txt
 	"$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python $(PIP_INSTALL) pip editables hatchling
 	$(BIN)/python $(PIP_INSTALL) --no-build-isolation --group dev --editable '.[asgi,fastapi,flask,httpx2,testing]'
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.installed
+	$(BIN)/python $(PIP_INSTALL) --group fuzz
 	@touch $@
 
 $(DEMO)/.installed: pyproject.toml .ci/constraints.txt

@@ -20,6 +20,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
 
+from credentials._addresses import public_flow
 from credentials._errors import TransportError
 from credentials._flow import (
     AskCredential,
@@ -30,6 +31,7 @@ from credentials._flow import (
     Flow,
     HttpRequest,
     HttpResponse,
+    ResolveHost,
     RunCommand,
     RunFlow,
     SendRequest,
@@ -39,7 +41,7 @@ from credentials._flow import (
 from credentials._http import Reading, failures, native_request, transport_error
 from credentials._pool import ConnectionPool
 from credentials._single_flight import Flight, WouldDeadlockError, running_loop
-from credentials._token_answer import info_from
+from credentials._token_answer import asking, asking_method, info_from
 
 if TYPE_CHECKING:
     from credentials._commands import Process
@@ -78,6 +80,8 @@ class BlockingDriver:
         match effect:
             case SendRequest(request):
                 return self._send(request)
+            case ResolveHost(host, timeout):
+                return _apart(lambda: _addresses_of(host), timeout)
             case RunCommand(command):
                 return _process(command).run()
             case RunFlow(flow, pool):
@@ -87,7 +91,7 @@ class BlockingDriver:
             case WaitFor(flight, timeout):
                 _wait(flight, timeout)
             case AskCredential():
-                return info_from(_settle(_asking(effect), ASK_TIMEOUT))
+                return info_from(_settle(asking(effect), ASK_TIMEOUT))
             case CallFunction(function):
                 return _settle(function, CALL_TIMEOUT)
             case _ as never:
@@ -95,6 +99,8 @@ class BlockingDriver:
         return None
 
     def _send(self, request: HttpRequest) -> HttpResponse:
+        if request.public_only and not request.address:
+            return self.run(public_flow(request))
         # The library bounds each read, so a server that drips its headers could hold a thread for days.
         try:
             return _apart(lambda: self._send_now(request), request.timeout)
@@ -105,7 +111,8 @@ class BlockingDriver:
         library = self.pool.library
         reading = Reading(request)
         try:
-            response = self.pool.blocking_transport(request.url).handle_request(native_request(library, request))
+            transport = self.pool.blocking_transport(request.url, request.address)
+            response = transport.handle_request(native_request(library, request))
             try:
                 for chunk in response.iter_raw():
                     reading.take(chunk)
@@ -147,6 +154,9 @@ class AsyncDriver:
         match effect:
             case SendRequest(request):
                 return await self._send(request)
+            case ResolveHost(host, timeout):
+                async with asyncio.timeout(timeout):
+                    return await asyncio.to_thread(_addresses_of, host)
             case RunCommand(command):
                 return await _run_async(_process(command))
             case RunFlow(flow, pool):
@@ -156,7 +166,7 @@ class AsyncDriver:
             case WaitFor(flight, timeout):
                 await _wait_async(flight, timeout)
             case AskCredential():
-                return info_from(await _settle_async(_asking(effect), _asked(effect.credential), ASK_TIMEOUT))
+                return info_from(await _settle_async(asking(effect), asking_method(effect.credential), ASK_TIMEOUT))
             case CallFunction(function):
                 return await _settle_async(function, function, CALL_TIMEOUT)
             case _ as never:
@@ -166,11 +176,13 @@ class AsyncDriver:
     async def _send(self, request: HttpRequest) -> HttpResponse:
         import asyncio
 
+        if request.public_only and not request.address:
+            return await self.run(public_flow(request))
         library = self.pool.library
         reading = Reading(request)
         try:
             async with asyncio.timeout(request.timeout):
-                transport = self.pool.async_transport(request.url)
+                transport = self.pool.async_transport(request.url, request.address)
                 response = await transport.handle_async_request(native_request(library, request))
                 try:
                     async for chunk in response.aiter_raw():
@@ -212,17 +224,14 @@ def _check_landed(flight: Flight[Any]) -> None:
         raise TimeoutError
 
 
-def _asked(credential: Any) -> Callable[..., Any]:
-    """Return the method to ask a foreign credential by: the one that tells more, if it has it."""
-    return cast(Callable[..., Any], getattr(credential, "get_token_info", None) or credential.get_token)
+def _addresses_of(host: str) -> tuple[str, ...]:
+    import socket
 
-
-def _asking(effect: AskCredential) -> Callable[[], Any]:
-    credential, options = effect.credential, effect.options
-    method = _asked(credential)
-    if getattr(credential, "get_token_info", None) is not None:
-        return lambda: method(*effect.scopes, options=options)
-    return lambda: method(*effect.scopes, **options)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as error:  # a name that cannot be one is a ValueError
+        raise TransportError(type(error).__name__) from error
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _process(command: Command) -> Process:

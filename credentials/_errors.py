@@ -16,7 +16,8 @@
            └─ ChainedAuthenticationError   a member of a chain was refused or failed, and ended it; see `errors`
 
     TransportError                         inside flows only: no HTTP answer; the flow turns it into one of the above
-      └─ AnswerTooLargeError
+      ├─ AnswerTooLargeError
+      └─ AddressRefusedError                 in `_addresses`: nothing was sent
     CommandError                           inside flows only, too: a program could not be started
 
 ``CredentialUnavailableError`` and ``AuthenticationError`` are siblings, so that a caller may test for either
@@ -57,7 +58,8 @@ _NAMED_TOKENS = (
     re.compile(r"(Bearer\s+)[\w.~+/=-]{20,}", re.IGNORECASE),
     re.compile(r"(azsdk%)[^%\s]*"),
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# Ends of lines, commands to terminals, reversed reading order, and halves of characters, which no encoding can write.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 _MAX_TEXT = 2048
 
 
@@ -66,7 +68,7 @@ def scrub(text: str) -> str:
     text = _TOKEN_LIKE.sub("<token>", text[: 4 * _MAX_TEXT])
     for token in _NAMED_TOKENS:
         text = token.sub(r"\1<token>", text)
-    return _CONTROL.sub(" ", text)[:_MAX_TEXT].strip()
+    return _UNFIT.sub(" ", text)[:_MAX_TEXT].strip()
 
 
 def told(error: BaseException) -> str:

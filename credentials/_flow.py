@@ -32,7 +32,8 @@ class HttpRequest:
     """Describe one HTTP request and its bounds: ``timeout`` in seconds for all of it, ``max_bytes`` of the answer.
 
     ``connect_timeout`` is in seconds too. ``server_name`` is whose certificate the server must show (RFC 6066
-    section 3), where that is not the URL's host.
+    section 3), where that is not the URL's host. ``public_only`` permits globally routable addresses only. ``address``
+    is where to connect, without a proxy, in place of looking up the URL's host.
     """
 
     method: str
@@ -43,6 +44,8 @@ class HttpRequest:
     connect_timeout: float = 5.0
     max_bytes: int = 1_048_576
     server_name: str = ""
+    public_only: bool = False
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,13 @@ class SendRequest(NamedTuple):
     """Ask for an HTTP request to be sent; redirects are not followed. Fails with :class:`TransportError`."""
 
     request: HttpRequest
+
+
+class ResolveHost(NamedTuple):
+    """Ask for a host's addresses. Fails with :class:`TransportError`, or ``TimeoutError`` after so many seconds."""
+
+    host: str
+    timeout: float
 
 
 class RunCommand(NamedTuple):
@@ -122,7 +132,7 @@ class CallFunction(NamedTuple):
     function: Callable[[], str | Awaitable[str]]
 
 
-Effect = SendRequest | RunCommand | RunFlow | Sleep | WaitFor | AskCredential | CallFunction
+Effect = SendRequest | ResolveHost | RunCommand | RunFlow | Sleep | WaitFor | AskCredential | CallFunction
 Flow = Generator[Effect, Any, T]
 """Logic that yields effects, receives their results, and returns a ``T``."""
 
@@ -131,6 +141,12 @@ def send(request: HttpRequest) -> Flow[HttpResponse]:
     """Send a request and return its answer; raises :class:`TransportError` if there was none."""
     response: HttpResponse = yield SendRequest(request)
     return response
+
+
+def resolve(host: str, *, timeout: float) -> Flow[tuple[str, ...]]:
+    """Return a host's addresses; raises :class:`TransportError` if there are none, ``TimeoutError`` if it is late."""
+    addresses: tuple[str, ...] = yield ResolveHost(host, timeout)
+    return addresses
 
 
 def execute(command: Command) -> Flow[CommandResult]:

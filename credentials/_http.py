@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 import time
+import urllib.parse
 from typing import Any
 
 from credentials._errors import AnswerTooLargeError, TransportError
@@ -18,10 +19,21 @@ def native_request(library: Any, request: HttpRequest) -> Any:
     seconds = request.timeout
     timeouts = {"connect": min(seconds, request.connect_timeout), "read": seconds, "write": seconds, "pool": seconds}
     extensions: dict[str, Any] = {"timeout": timeouts}
-    if request.server_name:
-        extensions["sni_hostname"] = request.server_name
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", **request.headers}
-    return library.Request(request.method, request.url, headers=headers, content=request.body, extensions=extensions)
+    url, server_name = request.url, request.server_name
+    if request.address:
+        parts = urllib.parse.urlsplit(url)
+        url, server_name = _url_at(parts, request.address), server_name or parts.hostname or ""
+        # A connection to a checked address serves one request: another host may have the same address.
+        headers |= {"Host": parts.netloc.rpartition("@")[2], "Connection": "close"}
+    if server_name:
+        extensions["sni_hostname"] = server_name
+    return library.Request(request.method, url, headers=headers, content=request.body, extensions=extensions)
+
+
+def _url_at(parts: urllib.parse.SplitResult, address: str) -> str:
+    host = f"[{address}]" if ":" in address else address
+    return parts._replace(netloc=host if parts.port is None else f"{host}:{parts.port}").geturl()
 
 
 def failures(library: Any) -> tuple[type[Exception], ...]:

@@ -49,8 +49,13 @@ class ConnectionPool:
         self._start_anew()
         renew_in_children(self)
 
-    def blocking_transport(self, url: str) -> Any:
-        """Return the library's blocking transport for requests to a URL's origin."""
+    def blocking_transport(self, url: str, address: str = "") -> Any:
+        """Return the library's blocking transport for a URL's origin, or a new one for an ``address`` of its host.
+
+        The new one knows no proxy, which would look the name up itself, and is not kept: names may share an address.
+        """
+        if address:
+            return self._make(self.library.HTTPTransport, None)
         origin = _origin(url)
         with self._lock:
             transport = self._blocking.get(origin)
@@ -58,10 +63,12 @@ class ConnectionPool:
                 transport = self._blocking[origin] = self._make(self.library.HTTPTransport, url)
         return transport
 
-    def async_transport(self, url: str) -> Any:
-        """Return the library's awaitable transport for requests to a URL's origin from the running event loop."""
+    def async_transport(self, url: str, address: str = "") -> Any:
+        """Return the awaitable one for the running event loop, in the same way."""
         import asyncio  # see the rules of _drivers
 
+        if address:
+            return self._make(self.library.AsyncHTTPTransport, None)
         origin = _origin(url)
         loop = asyncio.get_running_loop()
         with self._lock:
@@ -104,8 +111,8 @@ class ConnectionPool:
         self._async: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Any]]
         self._async = weakref.WeakKeyDictionary()
 
-    def _make(self, transport: Any, url: str) -> Any:
-        proxy = None if self._direct else proxy_for(url)
+    def _make(self, transport: Any, url: str | None) -> Any:
+        proxy = None if self._direct or url is None else proxy_for(url)
         return transport(verify=self._ssl_context, limits=self._limits, proxy=proxy and self.library.Proxy(proxy))
 
 

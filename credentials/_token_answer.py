@@ -9,12 +9,13 @@ import email.utils
 import json
 import re
 import urllib.parse
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from credentials._errors import ProviderError, scrub
-from credentials._flow import HttpResponse
+from credentials._flow import AskCredential, HttpResponse
+from credentials._strict_json import parse_object
 from credentials._types import AccessTokenInfo, is_header_safe
 
 _LONGEST_LIFE = 366 * 86_400
@@ -33,6 +34,20 @@ def token_in_answer(answer: Mapping[str, Any], now: float) -> AccessTokenInfo:
         raise ValueError("has a token_type other than Bearer")
     expires_on = _expires_on(answer, now)
     return AccessTokenInfo(token, expires_on, refresh_on=_refresh_on(answer, now, expires_on))
+
+
+def asking_method(credential: Any) -> Callable[..., Any]:
+    """Return the method to ask a foreign credential by: the one that tells more, if it has it."""
+    return cast(Callable[..., Any], getattr(credential, "get_token_info", None) or credential.get_token)
+
+
+def asking(effect: AskCredential) -> Callable[[], Any]:
+    """Return the call that asks a foreign credential for a token."""
+    credential, options = effect.credential, effect.options
+    method = asking_method(credential)
+    if getattr(credential, "get_token_info", None) is not None:
+        return lambda: method(*effect.scopes, options=options)
+    return lambda: method(*effect.scopes, **options)
 
 
 def info_from(token: Any) -> AccessTokenInfo:
@@ -57,20 +72,30 @@ def provider_error(
     """
     answer = {name: hide(value, secrets) if isinstance(value, str) else value for name, value in answer.items()}
     codes = answer.get("error_codes")
-    claims = answer.get("claims")
     return ProviderError(
         status_code=response.status,
         error=_text(answer, "error"),
         error_description=_text(answer, "error_description"),
         error_codes=tuple(c for c in codes if isinstance(c, int)) if isinstance(codes, list) else (),
         suberror=_text(answer, "suberror"),
-        # Not scrubbed: the text is the front end's to send, to the last character.
-        claims=_JWT.sub("<token>", claims) if isinstance(claims, str) and claims else None,
+        claims=_claims(answer.get("claims")),
         correlation_id=_text(answer, "correlation_id"),
         trace_id=_text(answer, "trace_id"),
         timestamp=_text(answer, "timestamp"),
         retry_after=parse_retry_after(response.headers.get("retry-after"), now),
     )
+
+
+def _claims(value: object) -> str | None:
+    """Return what a challenge asks for (OpenID Connect Core section 5.5: a JSON object), or None for anything else."""
+    if not isinstance(value, str):
+        return None
+    try:
+        parse_object(value.encode())
+    except ValueError:
+        return None
+    # Not scrubbed: the text is the front end's to send, to the last character.
+    return _JWT.sub("<token>", value)
 
 
 def hide(text: str, secrets: Collection[str]) -> str:

@@ -6,6 +6,7 @@ Not for applications: what stands here may change with any release. Applications
 
 from __future__ import annotations
 
+from credentials._addresses import AddressRefusedError
 from credentials._authority import Authority, check_scopes
 from credentials._cache import ExpiringCache, key_of
 from credentials._client_authentication import ClientAuthentication
@@ -25,6 +26,7 @@ from credentials._types import Clock
 from credentials._version import USER_AGENT
 
 __all__ = [
+    "AddressRefusedError",
     "ApplicationCredential",
     "AsyncApplicationCredential",
     "AsyncDriver",

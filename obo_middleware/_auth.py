@@ -25,10 +25,10 @@ from credentials import AccessTokenInfo, ClientAuthenticationError
 from credentials.kernel import AsyncDriver, BlockingDriver, ConnectionPool, Flow
 from obo_middleware._challenge import claims_challenge_in
 from obo_middleware._downstream_api import DownstreamApi
+from obo_middleware._lease import Lease
 from obo_middleware.errors import (
     ClaimsChallengeError,
     RefusedRequestError,
-    RequestEndedError,
     WrongOriginError,
     answer_for,
 )
@@ -37,23 +37,6 @@ _SEAL = "obo_middleware"
 # The extensions of httpx that send a request elsewhere than to its URL, or accept somebody else's certificate.
 _ELSEWHERE = frozenset({"target", "sni_hostname"})
 _PORTS = {"http": 80, "https": 443}
-
-
-class Lease:
-    """Be true to the request that a client was made for: over when the request is."""
-
-    __slots__ = ("ended",)
-
-    def __init__(self) -> None:
-        self.ended = False
-
-    def check(self) -> None:
-        """Raise :class:`RequestEndedError` if the request is over."""
-        if self.ended:
-            raise RequestEndedError(
-                "this client or credential belonged to the user of a request that is over. "
-                "Get a new one from the context of the request at hand, so that nobody acts as whoever came before."
-            )
 
 
 class TokenSource(Protocol):

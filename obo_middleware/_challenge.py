@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from credentials.kernel import parse_object
+from obo_middleware._protected_resource import ProtectedResource
 from obo_middleware._settings import Settings
 from obo_middleware._user import User
 from obo_middleware.errors import (
@@ -35,6 +36,7 @@ from obo_middleware.errors import (
 
 MAX_CLAIMS = 8_192
 """Characters of a claims challenge; a longer one is not believed."""
+_PROBLEM = "application/problem+json"
 _DEFAULT_WAIT = 5
 _LONGEST_WAIT = 86_400
 # RFC 6750 section 3: error_description and scope are made of these; the quote and the backslash are left out.
@@ -62,14 +64,32 @@ def reply_to(error: OboError, settings: Settings, user: User | None = None) -> R
     if isinstance(error, ClaimsChallengeError) and not _can_answer(error, user):
         status = 403
     body: dict[str, object] = {"title": error.title, "status": status} | _members(error, settings, status)
-    headers = [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store")]
+    headers = [("Content-Type", _PROBLEM), ("Cache-Control", "no-store")]
     challenge = _challenge(error, settings, status)
     if challenge:
         headers.append(("WWW-Authenticate", challenge))
     if isinstance(error, UpstreamUnavailableError):
         headers.append(("Retry-After", str(_whole_seconds(error.retry_after))))
-    content = json.dumps(body).encode()
-    return Reply(status=status, headers=(*headers, ("Content-Length", str(len(content)))), body=content)
+    return _reply(status, headers, json.dumps(body).encode())
+
+
+def metadata_reply(resource: ProtectedResource, settings: Settings, method: str) -> Reply:
+    """Return the answer that publishes an API's own metadata, which any origin may read (RFC 9728 section 3.2)."""
+    for_all = ("Access-Control-Allow-Origin", "*")
+    if method == "OPTIONS":
+        # Clients of MCP send a header of their own, so that browsers ask first (Fetch standard, CORS preflight).
+        allowed = (("Access-Control-Allow-Methods", "GET"), ("Access-Control-Allow-Headers", "*"))
+        return Reply(status=204, headers=(for_all, *allowed), body=b"")
+    if method not in ("GET", "HEAD"):
+        body = json.dumps({"title": "This document can only be read", "status": 405}).encode()
+        return _reply(405, [for_all, ("Content-Type", _PROBLEM), ("Allow", "GET, HEAD, OPTIONS")], body)
+    kept = ("Cache-Control", "public, max-age=300")
+    body = resource.document(settings.accepted_issuers)
+    return _reply(200, [for_all, ("Content-Type", "application/json"), kept], body)
+
+
+def _reply(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Reply:
+    return Reply(status=status, headers=(*headers, ("Content-Length", str(len(body)))), body=body)
 
 
 def _can_answer(error: ClaimsChallengeError, user: User | None) -> bool:
@@ -97,24 +117,28 @@ def _consent_uri(scopes: Sequence[str], settings: Settings) -> str:
         "scope": " ".join(scopes),
         "prompt": "consent",
     }
-    return f"{settings.authority_url}/{settings.tenant_id}/oauth2/v2.0/authorize?{urllib.parse.urlencode(query)}"
+    encoded = urllib.parse.urlencode(query, errors="replace")
+    return f"{settings.authority_url}/{settings.tenant_id}/oauth2/v2.0/authorize?{encoded}"
 
 
 def _challenge(error: OboError, settings: Settings, status: int) -> str | None:
     realm = ("realm", settings.client_id)
     code = ("error", error.error or "")
+    # RFC 9728 section 5.1: where a client learns which authorization server to ask.
+    resource = settings.protected_resource
+    about = ("resource_metadata", "" if resource is None else resource.metadata_url)
     match error:
         case MissingTokenError():
-            return _bearer([realm, ("scope", " ".join(settings.required_scopes))])
+            return _bearer([realm, ("scope", " ".join(settings.required_scopes)), about])
         case MalformedRequestError():
             return _bearer([realm, code])
         case InvalidTokenError():
-            return _bearer([realm, code, ("error_description", error.title)])
+            return _bearer([realm, code, ("error_description", error.title), about])
         case InsufficientScopeError():
-            return _bearer([realm, code, ("scope", " ".join(error.scopes))])
+            return _bearer([realm, code, ("scope", " ".join(error.scopes)), about])
         case InsufficientUserAuthenticationError():
             age = "" if error.max_age is None else str(error.max_age)
-            return _bearer([code, ("acr_values", " ".join(error.acr_values)), ("max_age", age)])
+            return _bearer([code, ("acr_values", " ".join(error.acr_values)), ("max_age", age), about])
         case ClaimsChallengeError() if status == 401:
             return _claims_challenge(error.claims or "", settings)
     return None

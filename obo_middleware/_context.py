@@ -6,6 +6,8 @@ ends; nothing is made before it is asked for.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -13,10 +15,13 @@ import httpx
 
 from credentials import AsyncTokenCredential, TokenCredential
 from credentials.kernel import AsyncOnBehalfOfCredential, OnBehalfOfCredential
-from obo_middleware._auth import Lease, async_client, blocking_client
+from obo_middleware._auth import async_client, blocking_client
+from obo_middleware._lease import Lease
+from obo_middleware._urls import wrong
 from obo_middleware._user import User
 from obo_middleware._validation import Validated
 from obo_middleware.errors import (
+    AuthenticationContextError,
     InsufficientScopeError,
     InsufficientUserAuthenticationError,
     MissingTokenError,
@@ -24,6 +29,9 @@ from obo_middleware.errors import (
 
 if TYPE_CHECKING:
     from obo_middleware._runtime import Runtime
+
+# Microsoft Entra ID: the ids of authentication contexts are c1 to c99.
+_AUTHENTICATION_CONTEXT = re.compile(r"c[1-9][0-9]?")
 
 C = TypeVar("C", OnBehalfOfCredential, AsyncOnBehalfOfCredential)
 
@@ -33,11 +41,11 @@ class Context:
 
     __slots__ = ("_clients", "_lease", "_runtime", "_valid", "user")
 
-    def __init__(self, runtime: Runtime, valid: Validated | None) -> None:
+    def __init__(self, runtime: Runtime, valid: Validated | None, *, until: float | None = None) -> None:
         self.user: User | None = None if valid is None else valid.user
         self._runtime = runtime
         self._valid = valid
-        self._lease = Lease()
+        self._lease = Lease(runtime.settings.clock, until)
         self._clients: dict[tuple[str, bool, bool], Any] = {}
 
     def require(self, *scopes: str) -> User:
@@ -55,11 +63,10 @@ class Context:
         """Return the user if their sign-in is strong and recent enough (RFC 9470); ``max_age`` is in seconds.
 
         Raises :class:`InsufficientUserAuthenticationError` otherwise, :class:`MissingTokenError` if there is
-        no user.
+        no user, :class:`ConfigurationError` for a call that would check nothing.
         """
+        acr_values = checked_step_up(acr_values, max_age)
         user = self._signed_in().user
-        # One text is one value: with `in`, the acr "1" would be found in the text "c1".
-        acr_values = (acr_values,) if isinstance(acr_values, str) else tuple(acr_values)
         strong = not acr_values or user.claims.get("acr") in acr_values
         signed_in_at = user.claims.get("auth_time")
         if not isinstance(signed_in_at, (int, float)):
@@ -71,9 +78,29 @@ class Context:
             )
         return user
 
+    def require_authentication_context(self, value: str) -> User:
+        """Return the user if their sign-in satisfied an authentication context of Entra, such as ``c1``.
+
+        Raises :class:`AuthenticationContextError` otherwise, which asks the client for it in a claims challenge,
+        and :class:`MissingTokenError` if there is no user.
+        """
+        check_authentication_context(value)
+        user = self._signed_in().user
+        held = user.claims.get("acrs")
+        if value not in (held if isinstance(held, list) else [held]):
+            claims = json.dumps({"access_token": {"acrs": {"essential": True, "value": value}}})
+            raise AuthenticationContextError(
+                "the sign-in has not the authentication context of the route", claims=claims
+            )
+        return user
+
+    def begin(self) -> None:
+        """Begin the request: from now on its task or thread can use no other request's clients."""
+        self._lease.begin()
+
     def end(self) -> None:
         """End the request: every client and credential made from this context refuses from now on."""
-        self._lease.ended = True
+        self._lease.end()
 
     def _signed_in(self) -> Validated:
         if self._valid is None:
@@ -93,6 +120,7 @@ class Context:
 
     def _credential(self, kind: type[C]) -> C:
         runtime, valid = self._runtime, self._signed_in()
+        runtime.check_exchangeable(valid)
         return kind.of(
             runtime.client,
             runtime.pool,
@@ -100,6 +128,25 @@ class Context:
             tenant_id=runtime.tenant_of(valid),
             check=self._lease.check,
         )
+
+
+def checked_step_up(acr_values: Sequence[str], max_age: int | None) -> tuple[str, ...]:
+    """Return the values of ``acr`` that are strong enough; raises :class:`ConfigurationError` for a useless check."""
+    # One text is one value: with `in`, the acr "1" would be found in the text "c1".
+    values = (acr_values,) if isinstance(acr_values, str) else tuple(acr_values)
+    if not values and max_age is None:
+        raise wrong("require_authentication", "has neither acr_values nor max_age", "give one of them, or both")
+    if not all(isinstance(value, str) and value.split() == [value] for value in values):
+        raise wrong("acr_values", f"is {acr_values!r}", "list the values of the claim acr that are strong enough")
+    if max_age is not None and (isinstance(max_age, bool) or not isinstance(max_age, int) or max_age < 0):
+        raise wrong("max_age", f"is {max_age!r}", "give whole seconds, 0 or more (RFC 9470 section 3)")
+    return values
+
+
+def check_authentication_context(value: str) -> None:
+    """Raise :class:`ConfigurationError` unless the text is the id of an authentication context."""
+    if not isinstance(value, str) or not _AUTHENTICATION_CONTEXT.fullmatch(value):
+        raise wrong("the authentication context", f"is {value!r}", "give its id, 'c1' to 'c99', as in Entra")
 
 
 class AsyncContext(Context):

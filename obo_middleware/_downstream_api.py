@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from credentials.kernel import check_no_refresh, check_scopes, is_loopback
-from obo_middleware.errors import ConfigurationError
+from credentials.kernel import check_no_refresh, check_scopes
+from obo_middleware._urls import checked_url, wrong
 
-_PRINTABLE = re.compile(r"[!-~]+")
 _GRAPH = "https://graph.microsoft.com"
 
 
@@ -50,11 +48,6 @@ class DownstreamApi:
         object.__setattr__(self, "app_scopes", tuple(self.app_scopes) or (_default_scope(scopes, base_url),))
 
 
-def wrong(name: str, problem: str, fix: str) -> ConfigurationError:
-    """Return the error for a setting: which one, what is wrong with it, and what to do."""
-    return ConfigurationError(f"{name} {problem}: {fix}.")
-
-
 def check_each_scope(name: str, scopes: Sequence[str]) -> None:
     """Raise :class:`ConfigurationError` unless the value is a sequence of well-formed scopes that may be asked for."""
     if isinstance(scopes, str) or not isinstance(scopes, Sequence):
@@ -71,17 +64,7 @@ def check_each_scope(name: str, scopes: Sequence[str]) -> None:
 
 def _checked_base_url(base_url: str) -> str:
     fix = "give an absolute https URL without user, query or fragment, such as 'https://graph.microsoft.com/v1.0'"
-    if not isinstance(base_url, str) or not _PRINTABLE.fullmatch(base_url) or "\\" in base_url:
-        raise wrong("base_url", f"{base_url!r} is not a URL", fix)
-    try:
-        parts = urllib.parse.urlsplit(base_url)
-        host, _port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise wrong("base_url", f"{base_url!r} is not a URL", fix) from error
-    if not host or parts.query or parts.fragment or "@" in parts.netloc:
-        raise wrong("base_url", f"{base_url!r} is not a plain absolute URL", fix)
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
-        raise wrong("base_url", f"{base_url!r} would send tokens unencrypted", fix)
+    checked_url("base_url", base_url, fix=fix)
     return base_url.rstrip("/")
 
 

@@ -6,7 +6,7 @@ import os
 
 from credentials import ClientAssertion, ClientCertificate, ClientSecret
 from credentials.kernel import ClientAuthentication
-from obo_middleware._downstream_api import wrong
+from obo_middleware._urls import wrong
 
 
 def variable_for(name: str, variable: str) -> str:

@@ -19,10 +19,11 @@ from credentials.kernel import (
     ConnectionPool,
     Flow,
     TokenEngine,
+    scrub,
 )
 from obo_middleware._auth import Target, TokenSource
-from obo_middleware._bearer import bearer_token
-from obo_middleware._challenge import Reply, reply_to
+from obo_middleware._bearer import bearer_token, presented
+from obo_middleware._challenge import Reply, metadata_reply, reply_to
 from obo_middleware._downstream_api import DownstreamApi
 from obo_middleware._settings import Settings
 from obo_middleware._sources import ClientSource, ForeignSource
@@ -30,6 +31,7 @@ from obo_middleware._user import User
 from obo_middleware._validation import TokenValidator, Validated
 from obo_middleware.errors import (
     ConfigurationError,
+    InsufficientScopeError,
     MissingTokenError,
     OboError,
     RefusedRequestError,
@@ -72,28 +74,50 @@ class Runtime:
             engine=self.engine,
             additionally_allowed_tenants=settings.allowed_tenants,
         )
+        resource = settings.protected_resource
+        self._metadata_path = None if resource is None else resource.metadata_path
+        self.proxy_header = (settings.proxy_token_header or "").lower()
         self._targets = {name: Target(self.pool, api) for name, api in settings.downstream_apis.items()}
         self._app_sources = {name: self._app_source(api) for name, api in settings.downstream_apis.items()}
 
     # What a request needs before its handler runs.
 
-    def known(self, authorization: Sequence[bytes], path: str) -> Validated | None:
-        """Return the user of a request whose very header was judged before, or None; no I/O, nothing is parsed."""
-        if len(authorization) != 1 or path in self.settings.public_paths:
+    def published(self, path: str, method: str) -> Reply | None:
+        """Return the answer to a request for the API's own metadata (RFC 9728), or None for any other request."""
+        resource = self.settings.protected_resource
+        if resource is None or path != self._metadata_path:
+            return None
+        return metadata_reply(resource, self.settings, method)
+
+    def known(
+        self, authorization: Sequence[bytes], path: str, method: str = "", proxied: Sequence[bytes] = ()
+    ) -> Validated | None:
+        """Return the user of a request whose very header was judged before, or None; no I/O, nothing is parsed.
+
+        The arguments are those of :meth:`admit_flow`.
+        """
+        if self._public(path, method):
+            return None
+        if proxied:
+            authorization = presented(authorization, proxied)
+        if len(authorization) != 1:
             return None
         valid = self.validator.remembered(authorization[0])
         if valid is not None:
             self.validator.check(valid)
         return valid
 
-    def admit_flow(self, authorization: Sequence[bytes], path: str) -> Flow[Validated | None]:
+    def admit_flow(
+        self, authorization: Sequence[bytes], path: str, method: str = "", proxied: Sequence[bytes] = ()
+    ) -> Flow[Validated | None]:
         """Return the user of a request, or None if it may go on without one; raises an :class:`OboError` if it may not.
 
-        ``authorization`` are the values of the headers of that name, ``path`` is as the server decodes it.
+        ``authorization`` are the values of the headers of that name, ``path`` is as the server decodes it, ``method``
+        is empty for what has none, ``proxied`` are the values of the headers that a trusted proxy sets.
         """
-        if path in self.settings.public_paths:
+        if self._public(path, method):
             return None
-        token = bearer_token(authorization)
+        token = bearer_token(presented(authorization, proxied))
         if token is None:
             if self.settings.required:
                 raise MissingTokenError
@@ -101,6 +125,9 @@ class Runtime:
         valid = yield from self.validator.validate_flow(token)
         self.validator.check(valid)
         return valid
+
+    def _public(self, path: str, method: str) -> bool:
+        return path in self.settings.public_paths or method in self.settings.public_methods
 
     def warm_up_flow(self) -> Flow[None]:
         """Fetch metadata and keys, so that no user waits for them; a provider that is down now may be up later."""
@@ -128,9 +155,17 @@ class Runtime:
         if valid is None:
             self._check_app()
             return self._app_sources[name]
+        self.check_exchangeable(valid)
         scopes, cae = tuple(target.api.scopes), self.settings.enable_cae
         query = self.client.query(scopes, tenant_id=self.tenant_of(valid), enable_cae=cae)
         return ClientSource(self.client, query, valid.assertion)
+
+    def check_exchangeable(self, valid: Validated) -> None:
+        """Raise :class:`InsufficientScopeError` for another issuer's user, whose token the provider must not see."""
+        if not valid.exchangeable:
+            raise InsufficientScopeError(
+                f"the user signed in at {valid.user.issuer}, whose tokens cannot be exchanged at the authority"
+            )
 
     def tenant_of(self, valid: Validated) -> str | None:
         """Return the tenant to ask for a user's tokens, or None for the application's only tenant."""
@@ -159,12 +194,13 @@ class Runtime:
         answer = answer_for(error) if isinstance(error, ClientAuthenticationError) else error
         if not isinstance(answer, OboError):
             answer = OboError(type(error).__name__)
+        name, text = type(answer).__name__, scrub(str(answer))  # a handler may have put anything into its error
         if isinstance(answer, (ConfigurationError, RefusedRequestError)) or type(answer) is OboError:
-            _logger.error("%s: %s", type(answer).__name__, answer, exc_info=error)
+            _logger.error("%s: %s", name, text, exc_info=error)
         elif isinstance(answer, (UpstreamUnavailableError, UnusableUpstreamError)):
-            _logger.warning("%s: %s", type(answer).__name__, answer)
+            _logger.warning("%s: %s", name, text)
         else:
-            _logger.info("%s: %s", type(answer).__name__, answer)
+            _logger.info("%s: %s", name, text)
         return reply_to(answer, self.settings, user)
 
     def close(self) -> None:

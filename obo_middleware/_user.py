@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from obo_middleware._trusted_issuer import ClaimName, TrustedIssuer
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
@@ -15,7 +17,8 @@ class User:
     ``object_id`` with ``tenant_id`` is who the user is, everywhere and for ever; ``subject`` is the same
     within this app only. ``name`` is for display, never for decisions. ``scopes`` and ``roles`` are what the
     token grants, ``client_id`` is the calling application, ``expires_on`` the token's end in seconds since
-    the epoch, and ``claims`` all claims, not to be changed.
+    the epoch, ``issuer`` who issued it, and ``claims`` all claims, not to be changed. For a user of another
+    issuer than Entra, ``tenant_id`` is that issuer too, so that no other issuer can name the same user.
     """
 
     object_id: str
@@ -26,6 +29,7 @@ class User:
     roles: frozenset[str]
     client_id: str
     expires_on: int
+    issuer: str
     claims: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -49,8 +53,9 @@ class User:
 
     @property
     def identity(self) -> str:
-        """``tenant_id`` and ``object_id`` with a dot between them, which together are unique."""
-        return f"{self.tenant_id}.{self.object_id}"
+        """``tenant_id`` and ``object_id`` as one unique text: a dot between them, or ``#`` after an issuer's URL."""
+        # A URL has dots of its own, so that with a dot two issuers could have users of one text; none has a fragment.
+        return f"{self.tenant_id}{'#' if self.tenant_id == self.issuer else '.'}{self.object_id}"
 
 
 def user_from_claims(claims: Mapping[str, Any]) -> User:
@@ -65,5 +70,38 @@ def user_from_claims(claims: Mapping[str, Any]) -> User:
         roles=frozenset(claims.get("roles", ())),
         client_id=claims.get("azp") or claims.get("appid") or "",
         expires_on=int(claims["exp"]),
+        issuer=claims["iss"],
         claims=MappingProxyType(dict(claims)),
     )
+
+
+def user_of_issuer(claims: Mapping[str, Any], trusted: TrustedIssuer) -> User:
+    """Return the user that validated claims of another issuer describe."""
+    name = claim_at(claims, trusted.name_claim, "")
+    scopes = claim_at(claims, trusted.scopes_claim, "")
+    roles = claim_at(claims, trusted.roles_claim, [])
+    return User(
+        object_id=claim_at(claims, trusted.object_id_claim, ""),
+        tenant_id=trusted.issuer,
+        subject=claims["sub"],
+        name=name if isinstance(name, str) else "",
+        # RFC 6749 section 3.3: one space lies between two scopes, and no other white space is one.
+        scopes=frozenset(scopes.split(" ") if isinstance(scopes, str) else scopes) - {""},
+        roles=frozenset([roles] if isinstance(roles, str) else roles) - {""},
+        client_id=claim_at(claims, trusted.client_id_claim, ""),
+        expires_on=int(claims["exp"]),
+        issuer=trusted.issuer,
+        claims=MappingProxyType(dict(claims)),
+    )
+
+
+def claim_at(claims: Mapping[str, Any], name: ClaimName, default: object) -> Any:
+    """Return a claim, or one within other claims; ``default`` if there is none, and None if the outer one has none."""
+    value: Any = claims
+    for step in (name,) if isinstance(name, str) else name:
+        if not isinstance(value, Mapping):
+            return None
+        if step not in value:
+            return default
+        value = value[step]
+    return value

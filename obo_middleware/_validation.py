@@ -10,54 +10,71 @@ Rules of this file:
 2. Every refusal is :class:`InvalidTokenError`; its text is for the log. Decisions that the client may tell
    apart (a missing scope) are taken from verified claims only.
 3. Nothing in a token decides where a key comes from; a token that tries (``jku``, ``x5u``, ``x5c``, ``jwk``)
-   is refused.
-4. PyJWT verifies the signature. The JSON is read by our own strict reader, since PyJWT's takes the last of
-   two equal members, any Unicode encoding, and numbers in strings.
+   is refused. ``iss`` only chooses among the issuers of the settings.
+4. PyJWT verifies the signature, by the algorithm of the key and not by that of the header.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-import jwt
-
-from credentials.kernel import ExpiringCache, Flow, UserAssertion, key_of, parse_object
-from obo_middleware._metadata import KEYS_LIVE, TEMPLATE, Issuer, SigningKey
+from credentials.kernel import ExpiringCache, Flow, UserAssertion
+from obo_middleware._claims import (
+    check_audience,
+    check_foreign_shape,
+    check_issuer,
+    check_shape,
+    check_times,
+    is_app_only,
+    is_foreign_app_only,
+    is_member,
+    partition_of,
+)
+from obo_middleware._discovery import TEMPLATE, Place, entra_place, may_issue, trusted_place
+from obo_middleware._keys import SigningKey
+from obo_middleware._metadata import KEYS_LIVE, Issuer
 from obo_middleware._settings import Settings
-from obo_middleware._user import User, user_from_claims
+from obo_middleware._token import ParsedToken, check_header, parse_token
+from obo_middleware._trusted_issuer import TrustedIssuer
+from obo_middleware._user import User, user_from_claims, user_of_issuer
 from obo_middleware.errors import InsufficientScopeError, InvalidTokenError
 
-LEEWAY = 60.0
-"""Seconds that ``nbf`` and ``iat`` may lie ahead: the provider's clock and ours differ."""
 _REMEMBERED = 10_000
-_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
-_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_TYPES = frozenset({None, "JWT", "jwt", "at+jwt", "application/at+jwt"})
-# RFC 7515 section 4.1: extensions that change what is verified, and hints to keys of the sender's choice.
-_REFUSED_HEADERS = frozenset({"crit", "b64", "zip", "cty", "jku", "jwk", "x5u", "x5c", "nonce", "enc", "p2c", "p2s"})
-_SESSION_CLAIMS = ("sid", "acr", "acrs", "amr", "auth_time")
-_PARTITION_CLAIMS = ("iss", "tid", "oid", "azp", "appid", *_SESSION_CLAIMS, "scp", "roles", "idtyp", "cnf")
-_LATEST = 253_402_300_800  # the year 10000
-_ENCODER = json.JSONEncoder(sort_keys=True)
-_RS256 = jwt.get_algorithm_by_name("RS256")
 
 
 class Validated(NamedTuple):
     """Hold a valid token's user, and the assertion to exchange for them.
 
     ``good_until``, in seconds since the epoch, is when to validate it again: at its end, or when the keys are old.
+    ``refusal`` says why its bearer may not call this API nevertheless, or is empty. ``exchangeable`` is False for a
+    token that the authority did not issue, and must not see.
     """
 
     user: User
     assertion: UserAssertion
-    app_only: bool
     good_until: float
+    refusal: str = ""
+    exchangeable: bool = True
+
+
+class Profile(Protocol):
+    """Describe the rules for the tokens of one issuer, and the issuer with its keys."""
+
+    issuer: Issuer
+    exchangeable: bool
+
+    def check(self, parsed: ParsedToken, issuer: str) -> None:
+        """Raise :class:`InvalidTokenError` unless the claims are those of a token for this API from that issuer."""
+
+    def user(self, claims: Mapping[str, Any]) -> User:
+        """Return the user that checked claims describe."""
+
+    def refusal(self, claims: Mapping[str, Any], user: User) -> str:
+        """Return why the bearer of a valid token may not call this API, or an empty text."""
+
+    def partition(self, token: str, claims: Mapping[str, Any]) -> bytes:
+        """Return what keeps the user's downstream tokens apart from everybody else's."""
 
 
 class TokenValidator:
@@ -65,11 +82,19 @@ class TokenValidator:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._clock = settings.clock
+        self._authority = settings.authority_url
         self._remembered: ExpiringCache[bytes, Validated] = ExpiringCache(
             size=_REMEMBERED, until=lambda valid: valid.good_until, clock=settings.clock
         )
-        self.issuers = {version: self._issuer(version) for version in sorted(settings.token_versions)}
+        self._entra: dict[str, Profile] = {
+            version: EntraProfile(settings, self._issuer(entra_place(self._authority, settings.tenant_id, version)))
+            for version in sorted(settings.token_versions)
+        }
+        self._trusted: dict[str, Profile] = {
+            trusted.issuer: TrustedProfile(settings, trusted, self._issuer(trusted_place(trusted)))
+            for trusted in settings.issuers
+        }
+        self.issuers = {name: profile.issuer for name, profile in (self._entra | self._trusted).items()}
 
     def remembered(self, header: bytes) -> Validated | None:
         """Return what the token in this very header was found to be, if it was validated and is still good; no I/O.
@@ -89,169 +114,149 @@ class TokenValidator:
         if valid is not None:
             return valid
         parsed = parse_token(token)
-        check_header(parsed.header)
-        issuer = self._issuer_for(parsed.claims)
+        profile = self._profile_for(parsed.claims)
+        issuer = profile.issuer
+        check_header(parsed.header, issuer.algorithms)
         metadata = yield from issuer.metadata_flow()
-        self._check_claims(parsed.claims, metadata.issuer)
-        key = yield from issuer.key_flow(parsed.header["kid"])
+        profile.check(parsed, metadata.issuer)
+        name = (parsed.header["kid"], parsed.header["alg"])
+        key = yield from issuer.key_flow(name)
         keys = issuer.metadata or metadata
         check_signature(parsed, key)
         # A withdrawn key must not live on in what is remembered, so that is no older than the keys may be.
-        valid = self._validated(token, parsed.claims, keys.fetched_at + KEYS_LIVE)
+        valid = _validated(profile, token, parsed.claims, keys.fetched_at + KEYS_LIVE)
         self._remembered.put(header, valid)
         # Another thread may have renewed the keys, and cleared what was remembered, since this one got its key.
-        if (issuer.metadata or metadata).keys.get(parsed.header["kid"]) != key:
+        if (issuer.metadata or metadata).keys.get(name) != key:
             self._remembered.discard(header)
         return valid
 
     def check(self, valid: Validated) -> None:
-        """Raise :class:`InsufficientScopeError` for an application's own token, or one without the required scopes."""
-        settings = self._settings
-        if valid.app_only:
-            raise InsufficientScopeError(
-                "the token is an application's own, but the route is for users",
-                scopes=settings.required_scopes,
-            )
-        if not valid.user.scopes.issuperset(settings.required_scopes):
-            raise InsufficientScopeError("the token lacks a required scope", scopes=settings.required_scopes)
+        """Raise :class:`InsufficientScopeError` if the bearer of a valid token may not call this API nevertheless."""
+        if valid.refusal:
+            raise InsufficientScopeError(valid.refusal, scopes=self._settings.required_scopes)
 
-    def _issuer(self, version: str) -> Issuer:
+    def _issuer(self, place: Place) -> Issuer:
         return Issuer(
-            authority=self._settings.authority_url,
-            tenant_id=self._settings.tenant_id,
-            version=version,
-            clock=self._clock,
+            place,
+            clock=self._settings.clock,
             on_change=self._remembered.clear,
+            public_only=self._settings.refuse_private_addresses,
         )
 
-    def _issuer_for(self, claims: Mapping[str, Any]) -> Issuer:
-        version = claims.get("ver")
-        issuer = self.issuers.get(version) if isinstance(version, str) else None
-        if issuer is None:
+    def _profile_for(self, claims: Mapping[str, Any]) -> Profile:
+        """Return the rules for a token, chosen by ``iss``, and for Entra's tokens by ``ver``."""
+        issuer, version = claims.get("iss"), claims.get("ver")
+        if not isinstance(issuer, str):
+            raise InvalidTokenError("the claim iss is missing")
+        profile = self._trusted.get(issuer)
+        if profile is not None:
+            return profile
+        # Before the provider is asked for its metadata: nobody makes us fetch by naming another issuer.
+        if not may_issue(self._authority, issuer):
+            raise InvalidTokenError("the claim iss is no issuer of the settings")
+        profile = self._entra.get(version) if isinstance(version, str) else None
+        if profile is None:
             raise InvalidTokenError("the claim ver is not an accepted token version")
-        return issuer
+        return profile
 
-    def _check_claims(self, claims: Mapping[str, Any], issuer: str) -> None:
-        check_issuer(claims, issuer, self._settings)
-        check_times(claims, self._clock())
-        # Entra's access tokens have one audience, a string. An exact match: no prefix, no other case (RFC
-        # 8725 section 3.9).
-        audience = claims.get("aud")
-        if not isinstance(audience, str) or audience not in self._settings.accepted_audiences:
-            raise InvalidTokenError("the claim aud does not name this API")
+
+class EntraProfile:
+    """Hold the rules for Entra's tokens of one version."""
+
+    exchangeable = True
+
+    def __init__(self, settings: Settings, issuer: Issuer) -> None:
+        self.issuer = issuer
+        self._settings = settings
+
+    def check(self, parsed: ParsedToken, issuer: str) -> None:
+        """Raise :class:`InvalidTokenError` unless the claims are those of Entra's access token for this API."""
+        settings, claims = self._settings, parsed.claims
+        check_issuer(claims, issuer, settings)
+        check_times(claims, settings.clock(), settings.max_token_life)
+        check_audience(claims, settings.accepted_audiences, lists=False)
         check_shape(claims)
 
-    def _validated(self, token: str, claims: Mapping[str, Any], keys_until: float) -> Validated:
-        partition = partition_of(token, claims, self._settings.cache_partition)
-        user = user_from_claims(claims)
-        assertion = UserAssertion(token=token, partition=partition, object_id=user.object_id, tenant_id=user.tenant_id)
-        until = min(float(user.expires_on), keys_until)
-        return Validated(user=user, assertion=assertion, app_only=is_app_only(claims), good_until=until)
+    def user(self, claims: Mapping[str, Any]) -> User:
+        """Return the user that checked claims describe."""
+        return user_from_claims(claims)
+
+    def refusal(self, claims: Mapping[str, Any], user: User) -> str:
+        """Return why the bearer of a valid token may not call this API, or an empty text."""
+        settings = self._settings
+        if is_app_only(claims):
+            return _NO_USER
+        if settings.allowed_clients and user.client_id not in settings.allowed_clients:
+            return f"the client {user.client_id!r} is not among allowed_clients"
+        if not settings.allow_guests and not is_member(claims):
+            return _GUEST if "acct" in claims else _NOT_SAID
+        return _missing_scope(user, settings)
+
+    def partition(self, token: str, claims: Mapping[str, Any]) -> bytes:
+        """Return what keeps the user's downstream tokens apart from everybody else's."""
+        return partition_of(token, claims, self._settings.cache_partition)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedToken:
-    """Hold the parts of a token in JWS compact form, not verified yet."""
+class TrustedProfile:
+    """Hold the rules for the tokens of another issuer."""
 
-    header: Mapping[str, Any] = field(repr=False)
-    claims: Mapping[str, Any] = field(repr=False)
-    signing_input: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
+    exchangeable = False
 
+    def __init__(self, settings: Settings, trusted: TrustedIssuer, issuer: Issuer) -> None:
+        self.issuer = issuer
+        self._settings = settings
+        self._trusted = trusted
 
-def parse_token(token: str) -> ParsedToken:
-    """Return the parts of a token in compact form (RFC 7515 section 7.1); raises :class:`InvalidTokenError`."""
-    segments = token.split(".")
-    if len(segments) != 3:
-        raise InvalidTokenError("the token does not have three segments")
-    try:
-        header, payload, signature = (decode_segment(segment) for segment in segments)
-        parsed = ParsedToken(
-            header=parse_object(header),
-            claims=parse_object(payload),
-            signing_input=token.rpartition(".")[0].encode(),
-            signature=signature,
-        )
-    except (ValueError, binascii.Error) as error:
-        raise InvalidTokenError(f"the token is malformed: {error}") from error
-    return parsed
+    def check(self, parsed: ParsedToken, issuer: str) -> None:
+        """Raise :class:`InvalidTokenError` unless the claims are those of the issuer's access token for this API."""
+        # ``iss`` is this issuer's, letter for letter: these rules were chosen by it.
+        settings, trusted, claims = self._settings, self._trusted, parsed.claims
+        check_times(claims, settings.clock(), settings.max_token_life)
+        check_audience(claims, trusted.audiences, lists=not trusted.strict_audience)
+        check_foreign_shape(parsed, trusted)
 
+    def user(self, claims: Mapping[str, Any]) -> User:
+        """Return the user that checked claims describe."""
+        return user_of_issuer(claims, self._trusted)
 
-def decode_segment(segment: str) -> bytes:
-    """Return the bytes of a base64url segment; raises ``ValueError`` unless it is their one spelling."""
-    if not _SEGMENT.fullmatch(segment):
-        raise ValueError("a segment is not base64url")
-    data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-    # The last character may have bits that mean nothing; set, they would give one token several texts.
-    if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != segment:
-        raise ValueError("a segment has bits behind its end")
-    return data
+    def refusal(self, claims: Mapping[str, Any], user: User) -> str:
+        """Return why the bearer of a valid token may not call this API, or an empty text."""
+        allowed = self._trusted.allowed_clients
+        if is_foreign_app_only(claims, self._trusted):
+            return _NO_USER
+        if allowed and user.client_id not in allowed:
+            return f"the client {user.client_id!r} is not among the issuer's allowed_clients"
+        return _missing_scope(user, self._settings)
+
+    def partition(self, token: str, claims: Mapping[str, Any]) -> bytes:
+        """Return the token's own partition: which claims of this issuer make a session is not known."""
+        return partition_of(token, claims, "assertion")
 
 
-def check_header(header: Mapping[str, Any]) -> None:
-    """Raise :class:`InvalidTokenError` unless the header fits an access token (RFC 8725 sections 3.1, 3.10, 3.11)."""
-    if header.get("alg") != "RS256":
-        raise InvalidTokenError("the algorithm is not RS256")
-    kind = header.get("typ")
-    if not (kind is None or isinstance(kind, str)) or kind not in _TYPES:
-        raise InvalidTokenError("the header typ is not that of an access token")
-    if not _REFUSED_HEADERS.isdisjoint(header):
-        raise InvalidTokenError("the header has a member that must not be there")
-    kid = header.get("kid")
-    if not isinstance(kid, str) or not 0 < len(kid) <= 256:
-        raise InvalidTokenError("the header has no usable kid")
+_NO_USER = "the token is an application's own, but the route is for users"
+_GUEST = "the user is a guest of the tenant, and allow_guests is False"
+_NOT_SAID = (
+    "allow_guests is False, and the token does not say whether its user is a guest: "
+    "add the optional claim acct to the access tokens in the API's registration"
+)
 
 
-def check_issuer(claims: Mapping[str, Any], issuer: str, settings: Settings) -> None:
-    """Raise :class:`InvalidTokenError` unless ``iss`` is the issuer, with the token's ``tid`` in its template."""
-    tid = claims.get("tid")
-    if not isinstance(tid, str) or not _GUID.fullmatch(tid):
-        raise InvalidTokenError("the claim tid is not a tenant's id")
-    if settings.many_tenants and not {tid, "*"}.intersection(settings.allowed_tenants):
-        raise InvalidTokenError("the tenant is not among allowed_tenants")
-    if claims.get("iss") != issuer.replace(TEMPLATE, tid) or tid not in claims["iss"]:
-        raise InvalidTokenError("the claim iss is not the provider's issuer")
+def _missing_scope(user: User, settings: Settings) -> str:
+    return "" if user.scopes.issuperset(settings.required_scopes) else "the token lacks a required scope"
 
 
-def check_times(claims: Mapping[str, Any], now: float) -> None:
-    """Raise :class:`InvalidTokenError` unless the token is valid now (RFC 7519 sections 4.1.4 to 4.1.6)."""
-    if not now < _seconds(claims, "exp"):
-        raise InvalidTokenError("the token has expired")
-    for name in ("nbf", "iat"):
-        if name in claims and _seconds(claims, name) > now + LEEWAY:
-            raise InvalidTokenError(f"the claim {name} lies in the future")
-
-
-def _seconds(claims: Mapping[str, Any], name: str) -> float:
-    value: object = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _LATEST:
-        raise InvalidTokenError(f"the claim {name} is not a time")
-    return value
-
-
-def check_shape(claims: Mapping[str, Any]) -> None:
-    """Raise :class:`InvalidTokenError` unless the claims are those of a bearer access token."""
-    for name in ("sub", "oid"):
-        if not isinstance(claims.get(name), str) or not claims[name]:
-            raise InvalidTokenError(f"the claim {name} is missing")
-    scopes, roles = claims.get("scp", ""), claims.get("roles", [])
-    if not isinstance(scopes, str) or not isinstance(roles, list) or not all(isinstance(r, str) for r in roles):
-        raise InvalidTokenError("the claim scp or roles has the wrong type")
-    for name in ("azp", "appid", "idtyp"):
-        if not isinstance(claims.get(name, ""), str):
-            raise InvalidTokenError(f"the claim {name} has the wrong type")
-    # RFC 7800: a token bound to a key proves nothing without that key.
-    if "cnf" in claims:
-        raise InvalidTokenError("the token is bound to a key and not a bearer token")
-    # RFC 8725 section 3.12: an ID token is signed alike, but speaks to the client and grants nothing. It may have
-    # roles, where client and API share a registration; a user's access token always has scp.
-    if {"nonce", "at_hash", "c_hash"} & claims.keys() or not (scopes or is_app_only(claims)):
-        raise InvalidTokenError("the token is not an access token")
-
-
-def is_app_only(claims: Mapping[str, Any]) -> bool:
-    """Tell whether a token is an application's own: by ``idtyp``, or no ``scp`` and itself as subject."""
-    return claims.get("idtyp") == "app" or ("scp" not in claims and claims.get("oid") == claims.get("sub"))
+def _validated(profile: Profile, token: str, claims: Mapping[str, Any], keys_until: float) -> Validated:
+    user = profile.user(claims)
+    partition = profile.partition(token, claims)
+    return Validated(
+        user=user,
+        assertion=UserAssertion(token=token, partition=partition, object_id=user.object_id, tenant_id=user.tenant_id),
+        good_until=min(float(user.expires_on), keys_until),
+        # Judged once, so that a token that is remembered costs no second look.
+        refusal=profile.refusal(claims, user),
+        exchangeable=profile.exchangeable,
+    )
 
 
 def check_signature(parsed: ParsedToken, key: SigningKey | None) -> None:
@@ -259,19 +264,7 @@ def check_signature(parsed: ParsedToken, key: SigningKey | None) -> None:
     if key is None:
         raise InvalidTokenError("the key is not one of the issuer's")
     claims = parsed.claims
-    if key.issuer is not None and key.issuer.replace(TEMPLATE, claims["tid"]) != claims["iss"]:
+    if key.issuer is not None and key.issuer.replace(TEMPLATE, str(claims.get("tid"))) != claims["iss"]:
         raise InvalidTokenError("the key belongs to another issuer")
-    if not _RS256.verify(parsed.signing_input, key.public_key, parsed.signature):
+    if not key.verifies(parsed.signing_input, parsed.signature):
         raise InvalidTokenError("the signature is wrong")
-
-
-def partition_of(token: str, claims: Mapping[str, Any], mode: str) -> bytes:
-    """Return the hash that keeps a user's downstream tokens apart from everybody else's.
-
-    In mode ``session`` it is made of the claims that say who the user is, through which client and with what
-    strength of sign-in; a token that says nothing about its session, and every token in mode ``assertion``,
-    is its own partition.
-    """
-    if mode == "assertion" or not any(claims.get(name) for name in _SESSION_CLAIMS):
-        return key_of("assertion", token)
-    return key_of("session", _ENCODER.encode([claims.get(name) for name in _PARTITION_CLAIMS]))

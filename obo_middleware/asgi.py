@@ -6,13 +6,17 @@ Facts: the ASGI specification 3.0 (HTTP, WebSocket, Lifespan, and the WebSocket 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from obo_middleware._challenge import Reply
 from obo_middleware._context import AsyncContext
 from obo_middleware._runtime import Answerable, Runtime, answerable_in
 from obo_middleware._settings import Settings
 from obo_middleware._user import User
+from obo_middleware._validation import Validated
+
+if TYPE_CHECKING:
+    from asyncio import Event
 
 __all__ = ["OnBehalfOfMiddleware"]
 
@@ -24,6 +28,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # After each of these the app lives no longer, and its connections must not either.
 _ENDS = ("lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed")
+
+
+_CLOSING = 10.0
+"""Seconds that a client who reads nothing may hold the end of its WebSocket up."""
 
 
 class OnBehalfOfMiddleware:
@@ -38,6 +46,7 @@ class OnBehalfOfMiddleware:
     def __init__(self, app: App, settings: Settings) -> None:
         self._app = app
         self._runtime = Runtime(settings)
+        self._proxy_header = self._runtime.proxy_header.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app for one connection, or answer in its place."""
@@ -50,19 +59,26 @@ class OnBehalfOfMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime = self._runtime
+        method = scope.get("method", "")  # none in a WebSocket's handshake
+        published = runtime.published(scope["path"], method) if method else None
+        if published is not None:
+            await _answer(published, scope, send)
+            return
         try:
-            values = [value for name, value in scope["headers"] if name == b"authorization"]
-            valid = runtime.known(values, scope["path"])
-            if valid is None:
-                valid = await runtime.async_driver.run(runtime.admit_flow(values, scope["path"]))
+            valid = await self._admit(scope, method)
         except Exception as error:  # noqa: BLE001  # whatever goes wrong here, nobody must get past it
             await _answer(runtime.reply(error, None), scope, send)
             return
-        context = AsyncContext(runtime, valid)
+        until = None if method or valid is None else valid.user.expires_on
+        context = AsyncContext(runtime, valid, until=until)
         _attach(scope, context)
         watch = _Watch(send)
+        context.begin()
         try:
-            await self._app(scope, receive, watch)
+            if until is not None and runtime.settings.close_websockets_at_expiry:
+                await _until_expiry(self._app, scope, receive, watch, until - runtime.settings.clock())
+            else:
+                await self._app(scope, receive, watch)
         except (*Answerable, BaseExceptionGroup) as raised:
             answer = answerable_in(raised)
             if answer is None or watch.started:
@@ -70,6 +86,17 @@ class OnBehalfOfMiddleware:
             await _answer(runtime.reply(answer, context.user), scope, send)
         finally:
             context.end()
+
+    async def _admit(self, scope: Scope, method: str) -> Validated | None:
+        runtime, path = self._runtime, scope["path"]
+        values = [value for name, value in scope["headers"] if name == b"authorization"]
+        proxied: list[bytes] = []
+        if self._proxy_header:
+            proxied = [value for name, value in scope["headers"] if name == self._proxy_header]
+        valid = runtime.known(values, path, method, proxied)
+        if valid is None:
+            valid = await runtime.async_driver.run(runtime.admit_flow(values, path, method, proxied))
+        return valid
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime = self._runtime
@@ -99,15 +126,73 @@ class OnBehalfOfMiddleware:
 class _Watch:
     """A ``send`` that knows whether an answer has begun, after which no other one can be given."""
 
-    __slots__ = ("_send", "started")
+    __slots__ = ("_closed", "_send", "expired", "started")
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        self._closed = self.expired = False
         self.started = False
 
     async def __call__(self, message: Message) -> None:
+        if self.expired:
+            raise OSError("the WebSocket is closed, because its user's access token has expired")
         self.started = True
+        self._closed = message["type"] == "websocket.close"
         await self._send(message)
+
+    async def close(self) -> None:
+        """Close an expired WebSocket that is still open, or that is not yet."""
+        if not self._closed:
+            await self._send({"type": "websocket.close", "code": 1008, "reason": "the access token has expired"})
+
+
+async def _until_expiry(app: App, scope: Scope, receive: Receive, watch: _Watch, seconds: float) -> None:
+    """Run a WebSocket's app, and close the WebSocket with code 1008 once its user's token has expired.
+
+    The app then hears that the client is gone, as at any other end of the connection.
+    """
+    import asyncio  # late, since the start of an app should not wait for it
+
+    expired, waiting = asyncio.Event(), asyncio.Lock()
+
+    async def receive_until_expiry() -> Message:
+        async with waiting:
+            message = await _before(expired, receive)
+        return message or {"type": "websocket.disconnect", "code": 1008}
+
+    async def expire() -> None:
+        await asyncio.sleep(max(0.0, seconds))
+        watch.expired = True
+        expired.set()
+        # Some servers send nothing while the app waits to receive; that wait is over at once.
+        async with asyncio.timeout(_CLOSING), waiting:
+            await watch.close()
+
+    expiring = asyncio.ensure_future(expire())
+    try:
+        await app(scope, receive_until_expiry, watch)
+    finally:
+        if not watch.expired:
+            expiring.cancel()
+        # What the server says of a client that has gone meanwhile is of no interest.
+        await asyncio.gather(expiring, return_exceptions=True)
+
+
+async def _before(event: Event, receive: Receive) -> Message | None:
+    """Return the next message, or None if the event comes first."""
+    import asyncio
+
+    async def next_message() -> Message:
+        return await receive()  # in a task: some servers return awaitables that are no futures of asyncio
+
+    receiving, waiting = asyncio.ensure_future(next_message()), asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((receiving, waiting), return_when=asyncio.FIRST_COMPLETED)
+        return None if event.is_set() else await receiving
+    finally:
+        receiving.cancel()
+        waiting.cancel()
+        await asyncio.gather(receiving, waiting, return_exceptions=True)
 
 
 class _Scopes:

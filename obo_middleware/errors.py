@@ -10,6 +10,7 @@
       ├─ InsufficientScopeError                 403  insufficient_scope
       │    └─ ConsentNeededError                403  insufficient_scope, with a link to consent in the body
       ├─ ClaimsChallengeError                   401  insufficient_claims; 403 for a client that cannot answer it
+      │    └─ AuthenticationContextError             the route needs an authentication context of Entra
       ├─ InsufficientUserAuthenticationError    401  insufficient_user_authentication (RFC 9470)
       ├─ UpstreamUnavailableError               503  with Retry-After
       ├─ UnusableUpstreamError                  502
@@ -31,6 +32,7 @@ import credentials
 from credentials.kernel import scrub
 
 __all__ = [
+    "AuthenticationContextError",
     "ClaimsChallengeError",
     "ConfigurationError",
     "ConsentNeededError",
@@ -118,6 +120,12 @@ class ClaimsChallengeError(OboError):
     def __init__(self, message: str, *, claims: str | None = None) -> None:
         super().__init__(message)
         self.claims = claims
+
+
+class AuthenticationContextError(ClaimsChallengeError):
+    """Say that the route needs an authentication context that the token does not have (Microsoft Entra ID)."""
+
+    title = "A stronger sign-in is needed for this route"
 
 
 class InsufficientUserAuthenticationError(OboError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 try:
@@ -13,11 +14,20 @@ try:
 except ImportError as error:
     raise ImportError("obo_middleware.fastapi needs FastAPI: pip install 'obo-middleware[fastapi]'") from error
 
-from obo_middleware._context import AsyncContext
+from obo_middleware._context import AsyncContext, check_authentication_context, checked_step_up
 from obo_middleware._user import User
 from obo_middleware.errors import ConfigurationError
 
-__all__ = ["CurrentContext", "CurrentUser", "current_context", "current_user", "downstream", "require_scopes"]
+__all__ = [
+    "CurrentContext",
+    "CurrentUser",
+    "current_context",
+    "current_user",
+    "downstream",
+    "require_authentication",
+    "require_authentication_context",
+    "require_scopes",
+]
 
 
 class _BearerScheme(SecurityBase):
@@ -65,6 +75,32 @@ CurrentUser = Annotated[User, Security(current_user)]
 def require_scopes(*scopes: str) -> Any:
     """Return a dependency for routes that only users whose token has every one of the scopes may call."""
     return Security(current_user, scopes=scopes)
+
+
+def require_authentication(*, acr_values: Sequence[str] = (), max_age: int | None = None) -> Any:
+    """Return a dependency for routes that need a sign-in as strong as one of ``acr_values``, or as recent (RFC 9470).
+
+    ``max_age`` is in seconds. Raises :class:`ConfigurationError` for values that would check nothing.
+    """
+    values = checked_step_up(acr_values, max_age)
+
+    async def user(context: CurrentContext, _scheme: Annotated[None, Security(_scheme)]) -> User:
+        return context.require_authentication(acr_values=values, max_age=max_age)
+
+    return Depends(user)
+
+
+def require_authentication_context(value: str) -> Any:
+    """Return a dependency for routes that need an authentication context of Entra, such as ``c1``.
+
+    Raises :class:`ConfigurationError` for a text that is no such id.
+    """
+    check_authentication_context(value)
+
+    async def user(context: CurrentContext, _scheme: Annotated[None, Security(_scheme)]) -> User:
+        return context.require_authentication_context(value)
+
+    return Depends(user)
 
 
 def downstream(name: str, *, blocking: bool = False, as_app: bool = False) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 try:
@@ -16,7 +16,7 @@ import httpx
 from credentials import AsyncTokenCredential, TokenCredential
 from credentials.kernel import OnBehalfOfCredential
 from obo_middleware import wsgi
-from obo_middleware._context import BlockingContext
+from obo_middleware._context import BlockingContext, check_authentication_context, checked_step_up
 from obo_middleware._runtime import Answerable
 from obo_middleware._settings import Settings
 from obo_middleware._user import User
@@ -89,16 +89,39 @@ class OnBehalfOf:
 
     def require_scopes(self, *scopes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Return a decorator for views that only users whose token has every one of the scopes may call."""
+        return _guarding(lambda: self.context.require(*scopes))
 
-        def decorate(view: Callable[P, R]) -> Callable[P, R]:
-            @functools.wraps(view)
-            def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-                self.context.require(*scopes)
-                return view(*args, **kwargs)
+    def require_authentication(
+        self, *, acr_values: Sequence[str] = (), max_age: int | None = None
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Return a decorator for views that need a sign-in as strong as one of ``acr_values``, or as recent (RFC 9470).
 
-            return guarded
+        ``max_age`` is in seconds. Raises :class:`ConfigurationError` for values that would check nothing.
+        """
+        values = checked_step_up(acr_values, max_age)
+        return _guarding(lambda: self.context.require_authentication(acr_values=values, max_age=max_age))
 
-        return decorate
+    def require_authentication_context(self, value: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Return a decorator for views that need an authentication context of Entra, such as ``c1``.
+
+        Raises :class:`ConfigurationError` for a text that is no such id.
+        """
+        check_authentication_context(value)
+        return _guarding(lambda: self.context.require_authentication_context(value))
+
+
+def _guarding(check: Callable[[], User]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator for views before each of which the check is made."""
+
+    def decorate(view: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            check()
+            return view(*args, **kwargs)
+
+        return guarded
+
+    return decorate
 
 
 def _settings_from_config(config: dict[str, Any]) -> Settings:

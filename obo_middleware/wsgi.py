@@ -35,15 +35,21 @@ class OnBehalfOfMiddleware:
     def __init__(self, app: App, settings: Settings) -> None:
         self._app = app
         self.runtime = Runtime(settings)
+        # PEP 3333, and RFC 3875 section 4.1.18: how a header's name stands in the environment.
+        self._proxy_key = "HTTP_" + self.runtime.proxy_header.upper().replace("-", "_")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Run the app for one request, or answer in its place."""
         environ.pop(ENVIRON_KEY, None)
+        published = self.runtime.published(_path_of(environ), environ["REQUEST_METHOD"])
+        if published is not None:
+            return _answer(published, environ, start_response)
         try:
             context = self._context(environ)
         except Exception as error:  # noqa: BLE001  # whatever goes wrong here, nobody must get past it
             return _answer(self.runtime.reply(error, None), environ, start_response)
         environ[ENVIRON_KEY] = context
+        context.begin()
         late = functools.partial(self._answer_late, context, environ, start_response)
         try:
             return _Body(self._app(environ, start_response), context, late)
@@ -56,12 +62,12 @@ class OnBehalfOfMiddleware:
 
     def _context(self, environ: Environ) -> BlockingContext:
         runtime = self.runtime
-        header = environ.get("HTTP_AUTHORIZATION")
-        values = [] if header is None else [header.encode("latin-1", "replace")]
-        path = _path_of(environ)
-        valid = runtime.known(values, path)
+        values = _values_of(environ, "HTTP_AUTHORIZATION")
+        proxied = _values_of(environ, self._proxy_key) if runtime.proxy_header else []
+        path, method = _path_of(environ), environ["REQUEST_METHOD"]
+        valid = runtime.known(values, path, method, proxied)
         if valid is None:
-            valid = runtime.blocking_driver.run(runtime.admit_flow(values, path))
+            valid = runtime.blocking_driver.run(runtime.admit_flow(values, path, method, proxied))
         return BlockingContext(runtime, valid)
 
     def _answer_late(
@@ -69,6 +75,11 @@ class OnBehalfOfMiddleware:
     ) -> Iterable[bytes]:
         exc_info = (type(error), error, error.__traceback__)
         return _answer(self.runtime.reply(error, context.user), environ, start_response, exc_info)
+
+
+def _values_of(environ: Environ, key: str) -> list[bytes]:
+    header = environ.get(key)
+    return [] if header is None else [header.encode("latin-1", "replace")]
 
 
 def _path_of(environ: Environ) -> str:

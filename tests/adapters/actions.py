@@ -15,6 +15,8 @@ from tests.adapters.world import Tally
 USER_READ = "https://graph.microsoft.com/User.Read"
 DEFAULT = "https://graph.microsoft.com/.default"
 
+reached = Tally()
+"""The requests that came past the middleware to the app, whatever it did with them."""
 entered = Tally()
 """The requests that came to a handler that calls downstream."""
 kept: list[Any] = []
@@ -63,8 +65,17 @@ def step(context: AsyncContext | BlockingContext) -> Any:
     return person(context.require_authentication(acr_values=("phr", "phrh"), max_age=300))
 
 
+def strong_context(context: AsyncContext | BlockingContext) -> Any:
+    return person(context.require_authentication_context("c1"))
+
+
 def whoami(context: AsyncContext | BlockingContext) -> Any:
     return person(context.user)
+
+
+def claims(context: AsyncContext | BlockingContext) -> Any:
+    assert context.user is not None
+    return dict(context.user.claims)
 
 
 def nowhere(context: AsyncContext | BlockingContext) -> Any:
@@ -149,7 +160,9 @@ def _awaitable(action: Callable[[Any], Any]) -> AsyncAction:
 _EITHER: dict[str, Callable[[Any], Any]] = {
     "/scope": scope,
     "/step": step,
+    "/context": strong_context,
     "/whoami": whoami,
+    "/claims": claims,
     "/public": whoami,
     "/nowhere": nowhere,
     "/broken": broken,

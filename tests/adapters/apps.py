@@ -15,7 +15,14 @@ from fastapi.responses import StreamingResponse
 from obo_middleware import OboError, Settings, wsgi
 from obo_middleware._context import AsyncContext
 from obo_middleware.asgi import Message, OnBehalfOfMiddleware, Receive, Scope, Send
-from obo_middleware.fastapi import CurrentContext, CurrentUser, downstream, require_scopes
+from obo_middleware.fastapi import (
+    CurrentContext,
+    CurrentUser,
+    downstream,
+    require_authentication,
+    require_authentication_context,
+    require_scopes,
+)
 from obo_middleware.flask import OnBehalfOf
 from tests.adapters import actions
 
@@ -28,6 +35,7 @@ async def plain_asgi(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await _live(receive, send)
         return
+    actions.reached.add()
     context: AsyncContext = scope["state"]["obo"]
     path = scope["path"]
     if path in actions.ASYNC_STREAMS:
@@ -91,7 +99,7 @@ def _blocking_users(graph: BlockingGraphAsApp) -> Any:
     return graph.get("/users").raise_for_status().json()
 
 
-async def _scope(user: CurrentUser) -> Any:
+async def _person(user: CurrentUser) -> Any:
     return actions.person(user)
 
 
@@ -116,8 +124,21 @@ def _streaming(stream: Callable[[AsyncContext], Any]) -> Callable[..., Any]:
     return endpoint
 
 
+class _Counted:
+    """Count the requests that reach the app itself, be there a route for them or not."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            actions.reached.add()
+        await self._app(scope, receive, send)
+
+
 def fastapi_app(settings: Settings | None, **options: Any) -> FastAPI:
     app = FastAPI(**options)
+    app.add_middleware(_Counted)
     if settings is not None:
         app.add_middleware(OnBehalfOfMiddleware, settings=settings)
     app.get("/me")(_me)
@@ -125,8 +146,10 @@ def fastapi_app(settings: Settings | None, **options: Any) -> FastAPI:
     app.get("/users")(_users)
     app.get("/blocking-users")(_blocking_users)
     app.get("/catch")(_catch)
-    app.get("/scope", dependencies=[require_scopes("orders.read")])(_scope)
-    for path in ("/messages", "/step", "/whoami", "/public", "/nowhere", "/broken", "/keep", "/credential"):
+    app.get("/scope", dependencies=[require_scopes("orders.read")])(_person)
+    app.get("/step", dependencies=[require_authentication(acr_values=["phr", "phrh"], max_age=300)])(_person)
+    app.get("/context", dependencies=[require_authentication_context("c1")])(_person)
+    for path in ("/messages", "/whoami", "/claims", "/public", "/nowhere", "/broken", "/keep", "/credential"):
         app.get(path)(_endpoint(actions.ASYNC[path]))
     app.get("/elsewhere")(_endpoint(actions.elsewhere))
     for path, stream in actions.ASYNC_STREAMS.items():
@@ -138,6 +161,7 @@ def fastapi_app(settings: Settings | None, **options: Any) -> FastAPI:
 
 
 def plain_wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    actions.reached.add()
     context = environ[wsgi.ENVIRON_KEY]
     path = environ["PATH_INFO"]
     if path in actions.BLOCKING_STREAMS:
@@ -157,10 +181,27 @@ def wsgi_middleware(settings: Settings) -> wsgi.OnBehalfOfMiddleware:
 # Flask
 
 
+def _guarded_views(obo: OnBehalfOf) -> dict[str, Callable[[], Any]]:
+    @obo.require_scopes("orders.read")
+    def scope() -> Any:
+        return actions.person(obo.user)
+
+    @obo.require_authentication(acr_values=["phr", "phrh"], max_age=300)
+    def step() -> Any:
+        return actions.person(obo.user)
+
+    @obo.require_authentication_context("c1")
+    def strong_context() -> Any:
+        return actions.person(obo.user)
+
+    return {"/scope": scope, "/step": step, "/context": strong_context}
+
+
 def flask_app(settings: Settings | None = None) -> flask.Flask:
     obo = OnBehalfOf()
     app = flask.Flask("adapters")
     obo.init_app(app, settings)
+    app.before_request(actions.reached.add)
 
     def me() -> Any:
         actions.entered.add()
@@ -169,15 +210,11 @@ def flask_app(settings: Settings | None = None) -> flask.Flask:
     def users() -> Any:
         return obo.app_client("graph").get("/users").raise_for_status().json()
 
-    @obo.require_scopes("orders.read")
-    def scope() -> Any:
-        return actions.person(obo.user)
-
     def credential() -> Any:
         token, of_app = obo.credential.get_token(actions.USER_READ), obo.app_credential.get_token(actions.DEFAULT)
         return {"user": token.expires_on, "app": getattr(of_app, "expires_on", None)}
 
-    own = {"/me": me, "/users": users, "/scope": scope, "/credential": credential}
+    own = {"/me": me, "/users": users, "/credential": credential, **_guarded_views(obo)}
     for path, view in own.items():
         app.add_url_rule(path, path, view)
     for path, action in actions.BLOCKING.items():

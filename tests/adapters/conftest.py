@@ -48,6 +48,7 @@ def world(shared_world: World) -> Iterator[World]:
     """Give the shared world with counts at 0, and set back what a test changes in it."""
     shared_world.set_back()
     actions.entered.reset()
+    actions.reached.reset()
     actions.kept.clear()
     yield shared_world
     shared_world.set_back()

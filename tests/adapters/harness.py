@@ -9,12 +9,14 @@ import re
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from wsgiref.validate import validator
 
 import httpx
+from fastapi import FastAPI
 
-from obo_middleware import Settings
+from obo_middleware import Settings, asgi
+from obo_middleware._runtime import Runtime
 from tests.adapters.apps import asgi_app, fastapi_app, flask_app, wsgi_middleware
 from tests.adapters.servers import Server, UvicornServer, WsgiServer
 from tests.adapters.world import NO_TLS, SECRET
@@ -52,8 +54,9 @@ def check_no_leak(response: httpx.Response) -> None:
 class Served:
     """An app served by a real server, and a client for it."""
 
-    def __init__(self, kind: str, server: Server, close: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, kind: str, server: Server, close: Callable[[], None] = lambda: None, *, app: Any = None) -> None:
         self.kind = kind
+        self._app = app
         self._server = server
         self._close = close
         self.host, self.port = server.address
@@ -68,6 +71,16 @@ class Served:
     @property
     def blocking(self) -> bool:
         return self.kind in ("wsgi", "flask")
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the app's middleware shares between its requests."""
+        layer = self._app
+        if isinstance(layer, FastAPI):
+            layer = layer.middleware_stack
+        while not isinstance(layer, (asgi.OnBehalfOfMiddleware, Runtime)):
+            layer = layer.app
+        return layer if isinstance(layer, Runtime) else layer._runtime
 
     def get(self, path: str, token: str | None = None) -> httpx.Response:
         return self.client.get(path, headers={} if token is None else bearer(token))
@@ -98,14 +111,18 @@ class Served:
 def serve(kind: str, settings: Settings, **options: Any) -> Served:
     """Serve the app through an adapter, by a server of this process."""
     if kind == "asgi":
-        return Served(kind, UvicornServer(asgi_app(settings), **({"http": "h11"} | options)))
+        app: Any = asgi_app(settings)
+        return Served(kind, UvicornServer(app, **({"http": "h11"} | options)), app=app)
     if kind == "fastapi":
-        return Served(kind, UvicornServer(fastapi_app(settings), **options))
+        app = fastapi_app(settings)
+        return Served(kind, UvicornServer(app, **options), app=app)
     if kind == "wsgi":
         middleware = wsgi_middleware(settings)
-        return Served(kind, WsgiServer(validator(middleware)), middleware.runtime.close)
+        runtime = middleware.runtime
+        return Served(kind, WsgiServer(validator(middleware)), runtime.close, app=runtime)
     app = flask_app(settings)
-    return Served(kind, WsgiServer(app, werkzeugs=True), app.extensions["obo_middleware"].close)
+    runtime = app.extensions["obo_middleware"]
+    return Served(kind, WsgiServer(app, werkzeugs=True), runtime.close, app=runtime)
 
 
 @dataclass(frozen=True)
@@ -148,8 +165,20 @@ async def _ask(host: str, port: int, path: str, token: str) -> Answer:
     return answer
 
 
+class OnTheWire(Protocol):
+    """An answer as a socket gave it."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> dict[str, str]: ...
+
+    def json(self) -> Any: ...
+
+
 def check_problem(
-    response: httpx.Response | Answer,
+    response: httpx.Response | OnTheWire,
     status: int,
     body: dict[str, Any],
     *,

@@ -48,13 +48,16 @@ class _Uvicorn(uvicorn.Server):
 class UvicornServer:
     """uvicorn on a thread; ``started`` is False where the app's start failed."""
 
-    def __init__(self, app: Any, *, http: str = "httptools", lifespan: str = "auto") -> None:
+    def __init__(
+        self, app: Any, *, http: str = "httptools", lifespan: str = "auto", ws: Any = "none", root_path: str = ""
+    ) -> None:
         config = uvicorn.Config(
             app,
             host="127.0.0.1",
             port=0,
             http=http,
-            ws="none",
+            ws=ws,
+            root_path=root_path,
             lifespan=lifespan,  # type: ignore[arg-type]  # the same
             log_config=None,
             access_log=False,
@@ -103,15 +106,16 @@ class _SilentWerkzeug(werkzeug.serving.WSGIRequestHandler):
 
 
 class WsgiServer:
-    """A WSGI server on threads of this process: wsgiref's, or Werkzeug's for Flask."""
+    """A WSGI server on threads of this process, or on a single one: wsgiref's, or Werkzeug's for Flask."""
 
-    def __init__(self, app: Any, *, werkzeugs: bool = False) -> None:
+    def __init__(self, app: Any, *, werkzeugs: bool = False, threaded: bool = True) -> None:
         self._server: Any
         if werkzeugs:
             handler = _SilentWerkzeug
-            self._server = werkzeug.serving.make_server("127.0.0.1", 0, app, threaded=True, request_handler=handler)
+            self._server = werkzeug.serving.make_server("127.0.0.1", 0, app, threaded=threaded, request_handler=handler)
         else:
-            self._server = make_server("127.0.0.1", 0, app, _WsgirefServer, _SilentWsgiref)
+            kind = _WsgirefServer if threaded else WSGIServer
+            self._server = make_server("127.0.0.1", 0, app, kind, _SilentWsgiref)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="wsgi", daemon=True)
         self._thread.start()
 

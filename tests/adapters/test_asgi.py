@@ -21,6 +21,7 @@ from tests.adapters.harness import Served, check_problem, parse_answer
 from tests.adapters.outcomes import DOWN, INVALID, MALFORMED, NO_SCOPE, invalid, realm
 from tests.adapters.servers import UvicornServer
 from tests.adapters.world import World
+from tests.marks import showing
 
 DENIAL = "websocket.http.response"
 
@@ -65,7 +66,7 @@ def shake_hands(
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize("token", [None, "an-opaque-token"])
+@pytest.mark.parametrize("token", [*showing(18, None), *showing(22, "an-opaque-token")])
 def test_a_handshake_without_a_valid_token_is_refused_before_it_is_accepted(world: World, token: str | None) -> None:
     app = SocketApp()
     refused, error = shake_hands(world, app, token)
@@ -73,6 +74,7 @@ def test_a_handshake_without_a_valid_token_is_refused_before_it_is_accepted(worl
     assert (app.calls, error) == (0, None)
 
 
+@pytest.mark.attack(22)
 def test_a_server_that_can_deny_a_handshake_gets_the_whole_answer(world: World) -> None:
     app = SocketApp()
     refused, _ = shake_hands(world, app, "an-opaque-token", DENIAL)
@@ -112,6 +114,7 @@ def test_a_handshake_without_a_token_may_pass_where_none_is_required(world: Worl
     assert refused.types == ["websocket.close"]
 
 
+@pytest.mark.attack(21)
 def test_an_unknown_kind_of_scope_passes_without_a_user(world: World) -> None:
     seen: list[Scope] = []
 
@@ -127,6 +130,7 @@ def test_an_unknown_kind_of_scope_passes_without_a_user(world: World) -> None:
 # Lifespan
 
 
+@pytest.mark.attack(21)
 def test_metadata_and_keys_are_there_before_the_first_request(world: World) -> None:
     for make in (asgi_app, fastapi_app):
         world.entra.reset_counts()
@@ -137,6 +141,7 @@ def test_metadata_and_keys_are_there_before_the_first_request(world: World) -> N
             assert [world.entra.requests_to(name) for name in ("metadata", "jwks")] == counts
 
 
+@pytest.mark.attack(108)
 def test_a_provider_that_is_down_at_the_start_does_not_stop_the_app(
     world: World, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -151,6 +156,7 @@ def test_a_provider_that_is_down_at_the_start_does_not_stop_the_app(
     assert served.get("/whoami", token).status_code == 200
 
 
+@pytest.mark.attack(112)
 @pytest.mark.parametrize("make", [asgi_app, fastapi_app])
 def test_a_wrong_issuer_stops_the_app_at_the_start(make: Any, world: World, caplog: pytest.LogCaptureFixture) -> None:
     keys = f"{world.entra.authority}/keys"
@@ -163,6 +169,7 @@ def test_a_wrong_issuer_stops_the_app_at_the_start(make: Any, world: World, capl
     assert "the authority's issuer 'https://issuer.example/v2.0' is not that of tenant_id" in caplog.text
 
 
+@pytest.mark.attack(112)
 def test_a_wrong_issuer_is_said_to_the_server_in_its_own_terms(world: World) -> None:
     world.entra.answer_once(body=b'{"issuer": "x", "jwks_uri": "y"}', endpoint="metadata")
 
@@ -210,6 +217,7 @@ def sockets_to(world: World) -> set[str]:
     return table & mine
 
 
+@pytest.mark.attack(6)
 @pytest.mark.parametrize("http", ["httptools", "h11"])
 def test_both_parsers_of_uvicorn_show_the_middleware_a_doubled_header(world: World, http: str) -> None:
     with Served("asgi", UvicornServer(asgi_app(world.settings()), http=http)) as served:
@@ -220,6 +228,7 @@ def test_both_parsers_of_uvicorn_show_the_middleware_a_doubled_header(world: Wor
         assert parse_answer(served.raw(line)).status == 200
 
 
+@pytest.mark.attack(189)
 def test_a_bug_in_validation_lets_nobody_in(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

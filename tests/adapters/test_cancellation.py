@@ -31,6 +31,7 @@ async def cancel_a_leader(app: Any, world: World, token: str, followers: int) ->
     return following
 
 
+@pytest.mark.attack(125)
 @pytest.mark.parametrize("make", [asgi_app, fastapi_app])
 def test_followers_of_a_cancelled_leader_get_their_answer(make: Any, world: World) -> None:
     app = make(world.settings())
@@ -75,6 +76,7 @@ def test_a_request_cancelled_while_it_fetches_the_keys_leaves_the_app_able_to(wo
     assert asyncio.run(run(asgi_app(world.settings()), world.token())).status == 200
 
 
+@pytest.mark.attack(172)
 def test_a_cancelled_request_is_over(world: World) -> None:
     held: list[Any] = []
     there = asyncio.Event()

@@ -25,6 +25,7 @@ def httpcore_says_less() -> Iterator[None]:
 
 
 # Flask has its 200 under gunicorn, in test_gunicorn.
+@pytest.mark.attack(117)
 @pytest.mark.parametrize(("kind", "each"), [("asgi", 3), ("fastapi", 10), ("wsgi", 5), ("flask", 5)])
 def test_requests_of_20_users_at_once_are_20_exchanges_and_each_gets_their_own(
     kind: str, each: int, start: Start, world: World
@@ -39,6 +40,7 @@ def test_requests_of_20_users_at_once_are_20_exchanges_and_each_gets_their_own(
     assert len(world.entra.token_requests) == USERS
 
 
+@pytest.mark.attack(124)
 def test_200_first_requests_of_one_user_to_awaitable_and_plain_endpoints_are_one_exchange(
     start: Start, world: World
 ) -> None:
@@ -65,6 +67,7 @@ def test_a_plain_endpoint_may_lead_and_an_awaitable_one_follow(start: Start, wor
     assert len(world.entra.token_requests) == 1
 
 
+@pytest.mark.attack(117, 123)
 def test_users_with_and_without_rights_at_once_get_each_their_own_outcome(
     kind: str, start: Start, world: World
 ) -> None:

@@ -67,6 +67,7 @@ async def wait_for(result: Any) -> object:
     return await result
 
 
+@pytest.mark.attack(172)
 def test_what_is_kept_beyond_the_request_refuses(adapter: Served, world: World) -> None:
     assert adapter.get("/keep", world.token()).status_code == 200
     context, client, credential = actions.kept
@@ -77,6 +78,7 @@ def test_what_is_kept_beyond_the_request_refuses(adapter: Served, world: World) 
     assert world.entra.token_requests == []
 
 
+@pytest.mark.attack(172)
 def test_a_request_that_failed_is_over_too(adapter: Served, world: World) -> None:
     adapter.get("/broken", world.token())
     context, client = actions.kept

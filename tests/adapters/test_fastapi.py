@@ -129,6 +129,7 @@ def test_without_the_middleware_the_error_says_what_to_add() -> None:
         asyncio.run(run())
 
 
+@pytest.mark.attack(172)
 def test_background_tasks_may_use_the_client_and_nothing_after_them(world: World) -> None:
     done.clear()
     with serve_whole(world) as served:

@@ -30,6 +30,7 @@ def served(shared_gunicorn: Gunicorn) -> Served:
     return shared_gunicorn[0]
 
 
+@pytest.mark.attack(117)
 def test_requests_of_20_users_at_once_are_20_exchanges(served: Served, outside: World) -> None:
     each = 10 if served.kind == "flask" else 3
     names = [outside.newcomer() for _ in range(20)] * each
@@ -41,6 +42,7 @@ def test_requests_of_20_users_at_once_are_20_exchanges(served: Served, outside: 
     assert len(outside.entra.token_requests) == 20
 
 
+@pytest.mark.attack(1, 22, 85, 149)
 def test_answers_under_gunicorn_are_those_of_every_server(served: Served, outside: World) -> None:
     check_problem(served.get("/me"), 401, MISSING, challenge=realm(outside))
     check_problem(served.get("/me", "an-opaque-token"), 401, INVALID, challenge=invalid(outside))
@@ -52,12 +54,14 @@ def test_answers_under_gunicorn_are_those_of_every_server(served: Served, outsid
     check_problem(served.get("/me", outside.token()), 503, DOWN, retry_after="9")
 
 
+@pytest.mark.attack(6)
 def test_a_doubled_header_is_refused_under_gunicorn(served: Served, outside: World) -> None:
     line = f"Authorization: Bearer {outside.token()}".encode()
     answer = parse_answer(served.raw(line, line))
     check_problem(answer, 400, MALFORMED, challenge=f'{realm(outside)}, error="invalid_request"')
 
 
+@pytest.mark.attack(14, 16)
 def test_a_doubled_slash_or_an_underscore_opens_nothing_under_gunicorn(served: Served, outside: World) -> None:
     assert parse_answer(served.raw(path=b"//public")).status == 401
     assert parse_answer(served.raw(f"Authorization_: Bearer {outside.token()}".encode())).status in (400, 401)
@@ -90,6 +94,7 @@ def test_a_new_user_costs_one_request_and_no_connection_under_gunicorn(served: S
     assert (outside.entra.requests_to("metadata"), outside.entra.requests_to("jwks")) == (0, 0)
 
 
+@pytest.mark.attack(184)
 def test_no_token_or_secret_is_in_what_gunicorn_says_at_debug(shared_gunicorn: Gunicorn, outside: World) -> None:
     served, server = shared_gunicorn
     assert served.get("/me", outside.token()).status_code == 200
@@ -97,6 +102,7 @@ def test_no_token_or_secret_is_in_what_gunicorn_says_at_debug(shared_gunicorn: G
     assert not LEAK.search(server.said)
 
 
+@pytest.mark.attack(160)
 def test_workers_forked_after_the_import_share_no_connection_and_no_lock(outside: World, tmp_path: Path) -> None:
     environment = environment_of(outside) | {"ADAPTERS_TOKEN": outside.token("alice")}
     output = tmp_path / "output"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from starlette.applications import Starlette
 from starlette.authentication import requires
 from starlette.requests import Request
@@ -60,12 +61,14 @@ def test_starlettes_user_is_nobody_without_a_token(world: World) -> None:
         assert served.get("/profile").status_code == 403
 
 
+@pytest.mark.attack(16)
 def test_a_mounted_path_is_public_only_as_a_whole(world: World) -> None:
     with Served("asgi", UvicornServer(starlette_app(world, public_paths=["/anybody"]))) as served:
         assert served.get("/anybody").status_code == 200
         assert served.get("/mounted/anybody").status_code == 401
 
 
+@pytest.mark.attack(16)
 def test_a_protected_sub_application_judges_the_whole_path(world: World) -> None:
     inner = OnBehalfOfMiddleware(Starlette(routes=ROUTES), settings=world.settings(public_paths=["/sub/anybody"]))
     app = Starlette(routes=[Mount("/sub", inner), Route("/anybody", lambda _: JSONResponse("open"))])

@@ -10,6 +10,7 @@ from tests.adapters.outcomes import INVALID, invalid
 from tests.adapters.world import World
 
 
+@pytest.mark.attack(71, 156)
 def test_users_of_allowed_tenants_get_in_and_no_others(kind: str, start: Start, world: World) -> None:
     allowed, foreign = world.entra.add_tenant(), world.entra.add_tenant()
     served = start(kind, tenant_id="organizations", allowed_tenants=[world.entra.tenant_id, allowed.tenant_id])
@@ -29,6 +30,7 @@ def test_a_users_credential_asks_their_own_tenant(kind: str, start: Start, world
     assert world.entra.token_requests[0].tenant == tenant.tenant_id
 
 
+@pytest.mark.attack(69)
 @pytest.mark.parametrize("claim", ["iss", "tid"])
 def test_a_token_whose_issuer_and_tenant_disagree_is_refused(kind: str, start: Start, world: World, claim: str) -> None:
     tenant = world.entra.add_tenant()

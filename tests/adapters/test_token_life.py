@@ -7,6 +7,8 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from tests.adapters import actions
 from tests.adapters.harness import Served, check_problem
 from tests.adapters.outcomes import MORE_IS_NEEDED, claims_challenge, realm
@@ -31,6 +33,7 @@ def test_the_next_incoming_token_of_the_same_session_needs_no_exchange(adapter: 
     assert world.entra.exchanges == 1
 
 
+@pytest.mark.attack(121)
 def test_a_session_of_another_strength_or_client_has_exchanges_of_its_own(adapter: Served, world: World) -> None:
     name = world.newcomer()
     sessions: tuple[dict[str, Any], ...] = (
@@ -45,6 +48,7 @@ def test_a_session_of_another_strength_or_client_has_exchanges_of_its_own(adapte
     assert world.entra.exchanges == len(sessions)
 
 
+@pytest.mark.attack(137)
 def test_an_aged_token_is_refreshed_by_one_while_the_others_go_on(adapter: Served, world: World) -> None:
     token = world.token()
     assert adapter.get("/me", token).status_code == 200
@@ -77,6 +81,7 @@ def test_a_refresh_that_fails_costs_nobody_anything(adapter: Served, world: Worl
     assert world.entra.exchanges == 2
 
 
+@pytest.mark.attack(137)
 def test_an_expired_token_is_exchanged_once(adapter: Served, world: World) -> None:
     token = world.token()
     assert adapter.get("/me", token).status_code == 200
@@ -85,6 +90,7 @@ def test_an_expired_token_is_exchanged_once(adapter: Served, world: World) -> No
     assert world.entra.exchanges == 2
 
 
+@pytest.mark.attack(122)
 def test_an_expired_incoming_token_gets_nothing_from_the_cache(adapter: Served, world: World) -> None:
     token = world.token(lifetime=600)
     assert adapter.get("/me", token).status_code == 200
@@ -93,6 +99,7 @@ def test_an_expired_incoming_token_gets_nothing_from_the_cache(adapter: Served, 
     assert len(world.graph.requests) == 1
 
 
+@pytest.mark.attack(174)
 def test_a_revoked_token_is_replaced_by_one_exchange_with_the_claims(adapter: Served, world: World) -> None:
     name = world.newcomer()
     token = world.token(name)
@@ -106,6 +113,7 @@ def test_a_revoked_token_is_replaced_by_one_exchange_with_the_claims(adapter: Se
     assert [request.status for request in world.graph.requests] == [200, 401, 200, 200, 200]
 
 
+@pytest.mark.attack(174)
 def test_many_requests_with_a_revoked_token_share_the_new_one(adapter: Served, world: World) -> None:
     name = world.newcomer()
     token = world.token(name)
@@ -115,6 +123,7 @@ def test_many_requests_with_a_revoked_token_share_the_new_one(adapter: Served, w
     assert world.entra.exchanges == 2
 
 
+@pytest.mark.attack(175)
 def test_a_challenge_for_ever_is_answered_once_and_then_passed_on(adapter: Served, world: World) -> None:
     name = world.newcomer()
     claims = {"access_token": {"nbf": {"essential": True, "value": str(int(world.clock()))}}}
@@ -127,6 +136,7 @@ def test_a_challenge_for_ever_is_answered_once_and_then_passed_on(adapter: Serve
     check_problem(adapter.get("/me", world.token(name)), 403, {"title": MORE_IS_NEEDED, "status": 403})
 
 
+@pytest.mark.attack(126, 145)
 def test_every_waiter_gets_the_refusal_and_it_is_not_kept_for_ever(adapter: Served, world: World) -> None:
     name = world.newcomer()
     token = world.token(name)
@@ -147,6 +157,7 @@ def test_every_waiter_gets_the_refusal_and_it_is_not_kept_for_ever(adapter: Serv
     assert world.entra.exchanges == 1
 
 
+@pytest.mark.attack(123)
 def test_a_refusal_is_kept_for_its_own_token_only(adapter: Served, world: World) -> None:
     name = world.newcomer()
     world.entra.require_consent(name, world.entra.api, ["User.Read"])
@@ -156,6 +167,7 @@ def test_a_refusal_is_kept_for_its_own_token_only(adapter: Served, world: World)
     assert adapter.get("/me", world.token()).status_code == 200
 
 
+@pytest.mark.attack(126, 149)
 def test_throttling_reaches_every_waiter_and_ends_when_it_was_told_to(adapter: Served, world: World) -> None:
     token = world.token()
     world.entra.throttle(retry_after=30, times=1)
@@ -167,6 +179,7 @@ def test_throttling_reaches_every_waiter_and_ends_when_it_was_told_to(adapter: S
     assert adapter.get("/me", token).status_code == 200
 
 
+@pytest.mark.attack(123, 149)
 def test_throttling_of_one_user_does_not_touch_another(adapter: Served, world: World) -> None:
     world.entra.throttle(retry_after=30, times=1)
     assert adapter.get("/me", world.token()).status_code == 503
@@ -183,6 +196,7 @@ def test_a_new_user_in_a_warm_app_costs_one_request_and_no_connection(adapter: S
     assert world.graph.connections == 0
 
 
+@pytest.mark.attack(125)
 def test_a_client_that_leaves_while_it_led_the_exchange_harms_nobody(adapter: Served, world: World) -> None:
     token = world.token()
     head = f"GET /me HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {token}\r\n\r\n"

@@ -104,6 +104,7 @@ def test_a_context_that_a_server_or_an_outer_app_left_behind_is_not_believed(wor
     assert ENVIRON_KEY not in environ
 
 
+@pytest.mark.attack(16)
 def test_the_path_is_the_whole_one_with_the_mount_point(world: World) -> None:
     def app(environ: dict[str, Any], start_response: Respond) -> Iterable[bytes]:
         start_response("200 OK", [])

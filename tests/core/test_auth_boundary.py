@@ -8,17 +8,19 @@ from obo_middleware._context import AsyncContext
 from obo_middleware.errors import RefusedRequestError, RequestEndedError, WrongOriginError
 from tests.core.faces import Change, Face
 from tests.core.hostile import Answer, Scripted
+from tests.marks import showing
 
 JSON = {"ok": True}
 
 
+@pytest.mark.attack(152)
 def test_the_users_token_goes_to_the_api(face: Face) -> None:
     response = face.get("alice", "/me")
     assert (response.status_code, response.json()) == (200, JSON)
     (asked,) = face.server.asked
     (token,) = face.tokens
     assert (asked.method, asked.path) == ("GET", "/v1/me")
-    assert token != face.context("alice")._signed_in().assertion.token  # case 152
+    assert token != face.context("alice")._signed_in().assertion.token
     (request,) = face.entra.token_requests
     assert request.form["requested_token_use"] == "on_behalf_of"
 
@@ -40,18 +42,18 @@ def urls(base: str) -> list[str]:
     """Return URLs that look like the base's without being below it."""
     port = base.rpartition(":")[2]
     return [
-        "https://evil.example/v1/me",  # case 161
-        f"https://127.0.0.1:{port}/v1/me",  # case 164, the other way round
-        "http://127.0.0.1/v1/me",  # case 167: another port
+        "https://evil.example/v1/me",
+        f"https://127.0.0.1:{port}/v1/me",
+        "http://127.0.0.1/v1/me",
         f"http://127.0.0.1:{int(port) ^ 1}/v1/me",
         f"http://localhost:{port}/v1/me",
-        f"http://127.0.0.1.:{port}/v1/me",  # case 167: trailing dot
-        f"http://127.0.0.1.evil.example:{port}/v1/me",  # case 166
+        f"http://127.0.0.1.:{port}/v1/me",
+        f"http://127.0.0.1.evil.example:{port}/v1/me",
         f"http://127.0.0.1:{port}@evil.example/v1/me",
         f"http://user@127.0.0.1:{port}/v1/me",
         f"http://user:pass@127.0.0.1:{port}/v1/me",
         f"http://127.0.0.1:{port}\\@evil.example/v1/me",
-        f"http://127.0.0.1:{port}/",  # case 168
+        f"http://127.0.0.1:{port}/",
         f"http://127.0.0.1:{port}/v2/me",
         f"http://127.0.0.1:{port}/v1x/me",
         f"http://127.0.0.1:{port}/V1/me",
@@ -70,6 +72,7 @@ def urls(base: str) -> list[str]:
     ]
 
 
+@pytest.mark.attack(161, 166, 167, 168)
 def test_nothing_else_gets_the_token_not_even_from_the_provider(face: Face) -> None:
     context = face.context()
     for url in urls(face.server.url):
@@ -78,7 +81,8 @@ def test_nothing_else_gets_the_token_not_even_from_the_provider(face: Face) -> N
     assert (face.server.connections, face.entra.exchanges) == (0, 0)
 
 
-def test_a_look_alike_host_gets_nothing(face: Face) -> None:  # case 167
+@pytest.mark.attack(167)
+def test_a_look_alike_host_gets_nothing(face: Face) -> None:
     with pytest.raises(WrongOriginError):
         face.get("alice", "https://gr\u0430ph.microsoft.com/v1/me")
     assert face.entra.exchanges == 0
@@ -122,8 +126,9 @@ CHANGES: list[Change] = [
 ]
 
 
+@pytest.mark.attack(163)
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_a_request_that_a_hook_has_changed_is_not_sent(face: Face, change: Change) -> None:  # case 163
+def test_a_request_that_a_hook_has_changed_is_not_sent(face: Face, change: Change) -> None:
     with pytest.raises(RefusedRequestError):
         face.get(change=change)
     assert face.server.connections == 0
@@ -134,9 +139,10 @@ def test_a_hook_that_changes_nothing_of_ours_is_welcome(face: Face) -> None:
     assert face.server.asked[0].headers["x-trace"] == "1"
 
 
+@pytest.mark.attack(169)
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
 @pytest.mark.parametrize("value", ["Bearer mine", ""])
-def test_an_authorization_header_of_the_handlers_is_refused(face: Face, name: str, value: str) -> None:  # case 169
+def test_an_authorization_header_of_the_handlers_is_refused(face: Face, name: str, value: str) -> None:
     with pytest.raises(RefusedRequestError):
         face.get(headers={name: value})
     with pytest.raises(RefusedRequestError):
@@ -144,21 +150,23 @@ def test_an_authorization_header_of_the_handlers_is_refused(face: Face, name: st
     assert face.server.connections == 0
 
 
+@pytest.mark.attack(169)
 @pytest.mark.parametrize("auth", [None, ("user", "password"), lambda request: request])
-def test_an_auth_of_the_handlers_is_refused(face: Face, auth: Any) -> None:  # case 169
+def test_an_auth_of_the_handlers_is_refused(face: Face, auth: Any) -> None:
     with pytest.raises(RefusedRequestError):
         face.get(auth=auth)
     assert face.server.connections == 0
 
 
-def test_a_host_header_of_another_host_is_refused(face: Face) -> None:  # case 170
+@pytest.mark.attack(170)
+def test_a_host_header_of_another_host_is_refused(face: Face) -> None:
     with pytest.raises(WrongOriginError):
         face.get(headers={"Host": "evil.example"})
     assert (face.server.connections, face.entra.exchanges) == (0, 0)
 
 
-@pytest.mark.parametrize("follow", [False, True])
-def test_a_redirect_to_another_origin_is_not_followed(face: Face, follow: bool) -> None:  # cases 162, 163
+@pytest.mark.parametrize("follow", [*showing(162, False), *showing(163, True)])
+def test_a_redirect_to_another_origin_is_not_followed(face: Face, follow: bool) -> None:
     with Scripted() as other:
         face.server.say("/v1/move", Answer(302, b"", [("Location", other.url + "/v1/me")]))
         if follow:
@@ -170,6 +178,7 @@ def test_a_redirect_to_another_origin_is_not_followed(face: Face, follow: bool) 
     assert face.server.paths == ["/v1/move"]
 
 
+@pytest.mark.attack(168)
 @pytest.mark.parametrize("to", ["/v2/me", "/v1/%2e%2e/v2", "http://localhost:1/v1/me"])
 def test_a_redirect_out_of_the_base_path_is_not_followed(face: Face, to: str) -> None:
     face.server.say("/v1/move", Answer(302, b"", [("Location", to)]))
@@ -186,7 +195,8 @@ def test_a_redirect_below_the_base_path_is_followed_with_the_token(face: Face, c
     assert len(set(face.tokens)) == 1
 
 
-def test_a_client_refuses_when_its_request_is_over(face: Face) -> None:  # case 172
+@pytest.mark.attack(172)
+def test_a_client_refuses_when_its_request_is_over(face: Face) -> None:
     context = face.context()
     assert face.call(context, "/me").status_code == 200
     context.end()
@@ -195,6 +205,7 @@ def test_a_client_refuses_when_its_request_is_over(face: Face) -> None:  # case 
     assert len(face.server.asked) == 1
 
 
+@pytest.mark.attack(172)
 def test_a_request_that_ends_on_its_way_is_not_sent(face: Face) -> None:
     context = face.context()
     with pytest.raises(RequestEndedError):
@@ -202,7 +213,8 @@ def test_a_request_that_ends_on_its_way_is_not_sent(face: Face) -> None:
     assert face.server.connections == 0
 
 
-def test_a_request_that_another_users_client_has_signed_is_refused(face: Face) -> None:  # case 172
+@pytest.mark.attack(172)
+def test_a_request_that_another_users_client_has_signed_is_refused(face: Face) -> None:
     kept: list[Any] = []
     alice, bob = face.context("alice"), face.context("bob")
     face.call(alice, "/me", change=kept.append)

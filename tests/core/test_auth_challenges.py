@@ -19,6 +19,7 @@ from obo_middleware.testing import LocalEntra
 from tests.core.faces import Face
 from tests.core.hostile import Answer, Asked, Say
 from tests.core.kit import claims_of
+from tests.marks import showing
 
 CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
 
@@ -39,7 +40,8 @@ def first(*answers: Answer) -> Say:
     return say
 
 
-def test_a_claims_challenge_is_answered_once_with_a_new_token(face: Face) -> None:  # case 174
+@pytest.mark.attack(174)
+def test_a_claims_challenge_is_answered_once_with_a_new_token(face: Face) -> None:
     face.server.say("/v1/me", first(challenge()))
     assert face.get().status_code == 200
     first_token, second_token = face.tokens
@@ -51,6 +53,7 @@ def test_a_claims_challenge_is_answered_once_with_a_new_token(face: Face) -> Non
     ]
 
 
+@pytest.mark.attack(174)
 def test_the_new_token_replaces_the_old_one(face: Face) -> None:
     face.server.say("/v1/me", first(challenge()))
     face.get()
@@ -59,7 +62,8 @@ def test_the_new_token_replaces_the_old_one(face: Face) -> None:
     assert face.entra.exchanges == 2
 
 
-def test_a_challenge_that_is_repeated_ends_with_an_error(face: Face) -> None:  # case 175
+@pytest.mark.attack(175)
+def test_a_challenge_that_is_repeated_ends_with_an_error(face: Face) -> None:
     face.server.say("/v1/me", challenge())
     with pytest.raises(ClaimsChallengeError) as caught:
         face.get()
@@ -70,11 +74,10 @@ def test_a_challenge_that_is_repeated_ends_with_an_error(face: Face) -> None:  #
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(401),  # case 179
-        Answer(401, b"", [("WWW-Authenticate", "Bearer")]),
-        challenge(error="invalid_token"),
-        challenge("no json"),  # case 176
-        challenge('{"a":"' + "x" * 20_000 + '"}'),
+        *showing(
+            179, Answer(401), Answer(401, b"", [("WWW-Authenticate", "Bearer")]), challenge(error="invalid_token")
+        ),
+        *showing(176, challenge("no json"), challenge('{"a":"' + "x" * 20_000 + '"}')),
         Answer(403, b"", challenge().headers),
         Answer(200, b"{}", challenge().headers),
     ],
@@ -85,13 +88,15 @@ def test_any_other_answer_is_the_handlers(face: Face, answer: Answer) -> None:
     assert (len(face.server.asked), face.entra.exchanges) == (1, 1)
 
 
+@pytest.mark.attack(175)
 def test_the_answer_after_the_retry_is_the_handlers_whatever_it_is(face: Face) -> None:
     face.server.say("/v1/me", first(challenge(), Answer(401)))
     assert face.get().status_code == 401
     assert len(face.server.asked) == 2
 
 
-def test_one_of_several_challenges_is_found(face: Face) -> None:  # case 177
+@pytest.mark.attack(177)
+def test_one_of_several_challenges_is_found(face: Face) -> None:
     (ours,) = challenge().headers
     face.server.say("/v1/me", first(Answer(401, b"", [("WWW-Authenticate", 'Basic realm="x"'), ours])))
     assert face.get().status_code == 200
@@ -105,7 +110,8 @@ def test_a_body_in_memory_is_sent_again(face: Face, method: str) -> None:
     assert [asked.body for asked in face.server.asked] == [b"body", b"body"]
 
 
-def test_a_body_that_can_be_read_once_is_not_sent_again(face: Face) -> None:  # case 178
+@pytest.mark.attack(178)
+def test_a_body_that_can_be_read_once_is_not_sent_again(face: Face) -> None:
     face.server.say("/v1/me", first(challenge()))
     assert face.get(method="POST", content=face.body(1000)).status_code == 401
     assert [len(asked.body) for asked in face.server.asked] == [1000]
@@ -143,12 +149,12 @@ def change_secret(entra: LocalEntra) -> None:
     entra.update_app(entra.api, secrets=())
 
 
-REFUSALS: list[tuple[Callable[[LocalEntra], None], type[Exception]]] = [
-    (refuse_claims, ClaimsChallengeError),  # case 144
-    (refuse_consent, ConsentNeededError),  # case 145
-    (throttle, UpstreamUnavailableError),  # case 149
-    (change_secret, ConfigurationError),  # case 147
-    (answer_html, UnusableUpstreamError),  # case 141
+REFUSALS: list[Any] = [
+    *showing(144, (refuse_claims, ClaimsChallengeError)),
+    *showing(145, (refuse_consent, ConsentNeededError)),
+    *showing(149, (throttle, UpstreamUnavailableError)),
+    *showing(147, (change_secret, ConfigurationError)),
+    *showing(141, (answer_html, UnusableUpstreamError)),
 ]
 
 
@@ -167,7 +173,8 @@ def test_a_refused_exchange_is_the_error_that_it_means(
         assert caught.value.retry_after == 77
 
 
-def test_an_assertion_that_the_provider_refuses_is_an_invalid_token(face: Face) -> None:  # case 146
+@pytest.mark.attack(146)
+def test_an_assertion_that_the_provider_refuses_is_an_invalid_token(face: Face) -> None:
     context = face.context()
     face.entra.rotate_keys(withdraw_old=True)
     with pytest.raises(InvalidTokenError):

@@ -4,6 +4,8 @@ import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from obo_middleware._context import AsyncContext
 from obo_middleware._validation import Validated
 from tests.core.faces import Face
@@ -22,7 +24,8 @@ def echo(asked: Asked) -> Answer:
     return Answer(body=body, headers=[("Set-Cookie", f"session={who}; Path=/")])
 
 
-def test_cookies_do_not_cross_from_one_user_to_another(face: Face) -> None:  # case 171
+@pytest.mark.attack(171)
+def test_cookies_do_not_cross_from_one_user_to_another(face: Face) -> None:
     face.server.say("/v1/me", echo)
     alice = face.context("alice")
     seen = [face.call(context, "/me").json() for context in (alice, alice, face.context("bob"), face.context("alice"))]
@@ -30,6 +33,7 @@ def test_cookies_do_not_cross_from_one_user_to_another(face: Face) -> None:  # c
     assert [one["cookie"] for one in seen] == [None, cookie, None, None]
 
 
+@pytest.mark.attack(171)
 def test_cookies_do_not_cross_from_the_user_to_the_application(face: Face) -> None:
     face.server.say("/v1/me", echo)
     context = face.context("alice")
@@ -37,7 +41,8 @@ def test_cookies_do_not_cross_from_the_user_to_the_application(face: Face) -> No
     assert face.call(context, "/me", as_app=True).json()["cookie"] is None
 
 
-def test_nothing_of_the_incoming_request_is_sent(face: Face) -> None:  # case 170
+@pytest.mark.attack(170)
+def test_nothing_of_the_incoming_request_is_sent(face: Face) -> None:
     face.get()
     sent = set(face.server.asked[0].headers)
     assert sent <= {"accept", "accept-encoding", "authorization", "connection", "host", "user-agent"}
@@ -83,7 +88,8 @@ def in_tasks(face: Face, valid: list[Validated]) -> list[str]:
     return face.run(main)
 
 
-def test_each_of_many_users_at_the_same_time_gets_their_own_data(face: Face) -> None:  # cases 117, 124
+@pytest.mark.attack(117)
+def test_each_of_many_users_at_the_same_time_gets_their_own_data(face: Face) -> None:
     face.server.say("/v1/me", echo)
     ids = {name: face.entra.add_user(name).object_id for name in USERS}
     valid = {name: face.valid(name) for name in USERS}

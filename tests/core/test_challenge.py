@@ -26,6 +26,7 @@ from obo_middleware.errors import (
     WrongOriginError,
 )
 from tests.core.kit import CLIENT, TENANT, settings
+from tests.marks import by_name
 
 SETTINGS = settings()
 STRICT = settings(required_scopes=["a", "b"])
@@ -36,7 +37,7 @@ REALM = f'Bearer realm="{CLIENT}"'
 
 
 def user(**claims: Any) -> User:
-    return user_from_claims({"oid": "o", "tid": "t", "sub": "s", "scp": "x", "exp": 1} | claims)
+    return user_from_claims({"iss": "i", "oid": "o", "tid": "t", "sub": "s", "scp": "x", "exp": 1} | claims)
 
 
 CAPABLE = user(xms_cc=["cp1"])
@@ -75,7 +76,7 @@ ROWS: dict[str, tuple[OboError, Settings, User | None, int, str | None, dict[str
         f'Bearer realm="", authorization_uri="{AUTHORIZE}", error="insufficient_claims", claims="{CLAIMS_BASE64}"',
         {"title": "More is needed to call another API for this user", "error": "insufficient_claims"},
     ),
-    "claims, client without cp1": (  # case 101
+    "claims, client without cp1": (
         *(ClaimsChallengeError("AADSTS50076", claims=CLAIMS), SETTINGS, user(), 403, None),
         {"title": "More is needed to call another API for this user"},
     ),
@@ -98,7 +99,7 @@ ROWS: dict[str, tuple[OboError, Settings, User | None, int, str | None, dict[str
             "&scope=User.Read+Mail.Read&prompt=consent",
         },
     ),
-    "weak sign-in": (  # case 99
+    "weak sign-in": (
         *(InsufficientUserAuthenticationError("weak", acr_values=["c1", "c2"], max_age=0), SETTINGS, CAPABLE, 401),
         'Bearer error="insufficient_user_authentication", acr_values="c1 c2", max_age="0"',
         {"title": "A stronger or more recent sign-in is needed", "error": "insufficient_user_authentication"},
@@ -125,13 +126,26 @@ ROWS: dict[str, tuple[OboError, Settings, User | None, int, str | None, dict[str
     "anything else": (OboError("KeyError"), SETTINGS, None, 500, None, {"title": "Internal Server Error"}),
 }
 
+CASES = {
+    "no token": [1],
+    "scope missing": [85],
+    "application on a user's route": [83],
+    "claims, capable client": [144],
+    "consent": [145],
+    "our configuration": [147],
+    "anything else": [189],
+    "weak sign-in": [99],
+    "old sign-in": [99],
+}
+"""The rows that show the outcome of a case of the list of attacks."""
+
 
 def headers(reply: Reply) -> dict[str, str]:
     assert len(dict(reply.headers)) == len(reply.headers), "a header stands twice"
     return dict(reply.headers)
 
 
-@pytest.mark.parametrize(("error", "made", "who", "status", "challenge", "body"), ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize(("error", "made", "who", "status", "challenge", "body"), by_name(ROWS, CASES))
 def test_each_situation_has_its_answer(
     error: OboError, made: Settings, who: User | None, *, status: int, challenge: str | None, body: dict[str, Any]
 ) -> None:
@@ -140,10 +154,11 @@ def test_each_situation_has_its_answer(
     assert json.loads(reply.body) == body | {"status": status}
 
 
+@pytest.mark.attack(188)
 @pytest.mark.parametrize(("error", "made", "who"), [row[:3] for row in ROWS.values()], ids=ROWS)
 def test_every_answer_is_a_problem_document_that_nobody_stores(
     error: OboError, made: Settings, who: User | None
-) -> None:  # case 188
+) -> None:
     reply = reply_to(error, made, who)
     found = headers(reply)
     assert found["Content-Type"] == "application/problem+json"
@@ -153,7 +168,8 @@ def test_every_answer_is_a_problem_document_that_nobody_stores(
     assert str(error) not in reply.body.decode() or isinstance(error, MissingTokenError)
 
 
-def test_the_reason_of_a_refused_token_is_told_to_nobody() -> None:  # case 183
+@pytest.mark.attack(183)
+def test_the_reason_of_a_refused_token_is_told_to_nobody() -> None:
     replies = {reply_to(InvalidTokenError(text), SETTINGS) for text in ("unknown kid", "bad signature", "wrong aud")}
     assert len(replies) == 1
 
@@ -194,8 +210,9 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.attack(180, 181, 182)
 @pytest.mark.parametrize("text", HOSTILE)
-def test_no_value_breaks_out_of_the_challenge(text: str) -> None:  # cases 180, 181, 182
+def test_no_value_breaks_out_of_the_challenge(text: str) -> None:
     errors = [
         InsufficientScopeError(text, scopes=[text]),
         ConsentNeededError(text, scopes=[text.replace("\ud800", "")]),
@@ -210,23 +227,27 @@ def test_no_value_breaks_out_of_the_challenge(text: str) -> None:  # cases 180, 
         assert reply.body.isascii()
 
 
+@pytest.mark.attack(180, 181, 182)
 def test_forbidden_characters_are_replaced_and_the_rest_stays() -> None:
     reply = reply_to(InsufficientScopeError("x", scopes=['a"b\\c\r\nd\u00e4!']), SETTINGS)
     assert headers(reply)["WWW-Authenticate"] == f'{REALM}, error="insufficient_scope", scope="a_b_c__d_!"'
 
 
+@pytest.mark.attack(182)
 def test_a_client_id_cannot_break_out_of_the_realm() -> None:
     reply = reply_to(MissingTokenError(), settings(client_id='a"b\\c'))
     assert headers(reply)["WWW-Authenticate"] == 'Bearer realm="a_b_c"'
 
 
-def test_claims_too_long_for_a_header_are_not_relayed() -> None:  # case 176
+@pytest.mark.attack(176)
+def test_claims_too_long_for_a_header_are_not_relayed() -> None:
     longest = reply_to(ClaimsChallengeError("x", claims="c" * MAX_CLAIMS), SETTINGS, CAPABLE)
     assert longest.status == 401
     longer = reply_to(ClaimsChallengeError("x", claims="c" * (MAX_CLAIMS + 1)), SETTINGS, CAPABLE)
     assert (longer.status, "WWW-Authenticate" in headers(longer)) == (403, False)
 
 
+@pytest.mark.attack(180, 181, 182)
 @given(st.text(), st.lists(st.text()))
 def test_whatever_the_texts_the_answer_is_one_clean_line(text: str, scopes: list[str]) -> None:
     for error in (InsufficientScopeError(text, scopes=scopes), ClaimsChallengeError(text, claims=text)):

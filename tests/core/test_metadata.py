@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from credentials.kernel import Flow, HttpResponse, TransportError
+from obo_middleware._discovery import entra_place
+from obo_middleware._keys import KeyName, SigningKey
 from obo_middleware._metadata import (
     COOL_DOWN,
     FAILURE_KEPT,
@@ -14,13 +16,16 @@ from obo_middleware._metadata import (
     LONG_COOL_DOWN,
     MAX_DOCUMENT,
     Issuer,
-    SigningKey,
 )
 from obo_middleware.errors import ConfigurationError, UpstreamUnavailableError
 from obo_middleware.testing import foreign_key
-from tests.core.kit import NOW, TENANT, Clock, Played, no_answer, nothing, play
+from tests.core.kit import NOW, TENANT, Clock, Played, no_answer, play
 
 HOST = "https://login.example"
+
+
+def rs256(kid: str) -> KeyName:
+    return kid, "RS256"
 
 
 class Provider:
@@ -55,15 +60,13 @@ class Bench:
         self.clock = Clock()
         self.provider = Provider(*kids)
         self.changes = 0
-        self.issuer = Issuer(
-            authority=HOST, tenant_id=TENANT, version="2.0", clock=clock or self.clock, on_change=self._changed
-        )
+        self.issuer = Issuer(entra_place(HOST, TENANT, "2.0"), clock=clock or self.clock, on_change=self._changed)
 
     def _changed(self) -> None:
         self.changes += 1
 
     def key(self, kid: str, answer: Callable[[Any], object] | None = None) -> Played:
-        return play(self.issuer.key_flow(kid), answer or self.provider)
+        return play(self.issuer.key_flow(rs256(kid)), answer or self.provider)
 
     def has(self, kid: str) -> bool:
         key = self.key(kid).value()
@@ -81,11 +84,11 @@ def test_the_first_look_fetches_metadata_and_keys_once() -> None:
 
 
 def test_version_1_has_a_discovery_document_of_its_own() -> None:
-    issuer = Issuer(authority=HOST, tenant_id=TENANT, version="1.0", clock=Clock(), on_change=nothing)
-    assert issuer.discovery_url == f"{HOST}/{TENANT}/.well-known/openid-configuration"
+    assert entra_place(HOST, TENANT, "1.0").urls == (f"{HOST}/{TENANT}/.well-known/openid-configuration",)
 
 
-def test_a_new_kid_is_found_by_one_more_fetch() -> None:  # case 105
+@pytest.mark.attack(105)
+def test_a_new_kid_is_found_by_one_more_fetch() -> None:
     bench = Bench("a")
     bench.has("a")
     bench.provider.kids = ["a", "b"]
@@ -93,7 +96,8 @@ def test_a_new_kid_is_found_by_one_more_fetch() -> None:  # case 105
     assert (bench.provider.fetches, bench.changes) == (2, 1)
 
 
-def test_a_flood_of_unknown_kids_costs_one_fetch_in_each_cool_down() -> None:  # cases 102, 103
+@pytest.mark.attack(102, 103)
+def test_a_flood_of_unknown_kids_costs_one_fetch_in_each_cool_down() -> None:
     bench = Bench("a")
     bench.has("a")
     for number in range(1000):
@@ -121,7 +125,8 @@ def test_after_a_fetch_that_helped_the_next_may_come_soon() -> None:
     assert bench.has("c")
 
 
-def test_a_withdrawn_key_is_refused_no_later_than_the_keys_lifetime() -> None:  # case 106
+@pytest.mark.attack(106)
+def test_a_withdrawn_key_is_refused_no_later_than_the_keys_lifetime() -> None:
     bench = Bench("a", "b")
     bench.has("a")
     bench.provider.kids = ["b"]
@@ -150,8 +155,9 @@ OUTAGES: list[Exception | HttpResponse] = [
 ]
 
 
+@pytest.mark.attack(107, 109)
 @pytest.mark.parametrize("failure", OUTAGES, ids=str)
-def test_an_outage_costs_nobody_the_keys_that_are_known(failure: Exception | HttpResponse) -> None:  # cases 107, 109
+def test_an_outage_costs_nobody_the_keys_that_are_known(failure: Exception | HttpResponse) -> None:
     bench = Bench("a")
     bench.has("a")
     bench.provider.failure = failure
@@ -169,8 +175,9 @@ def test_an_outage_costs_nobody_the_keys_that_are_known(failure: Exception | Htt
     assert not bench.has("a")
 
 
+@pytest.mark.attack(108)
 @pytest.mark.parametrize("failure", OUTAGES[:-1], ids=str)
-def test_an_outage_without_keys_is_answered_at_once_for_a_moment(failure: Exception | HttpResponse) -> None:  # case 108
+def test_an_outage_without_keys_is_answered_at_once_for_a_moment(failure: Exception | HttpResponse) -> None:
     bench = Bench("a")
     bench.provider.failure = failure
     assert isinstance(bench.key("a").error, UpstreamUnavailableError)
@@ -181,6 +188,7 @@ def test_an_outage_without_keys_is_answered_at_once_for_a_moment(failure: Except
     assert bench.has("a")
 
 
+@pytest.mark.attack(109)
 def test_a_key_set_without_usable_keys_is_an_outage() -> None:
     bench = Bench()
     error = bench.key("a").error
@@ -189,6 +197,7 @@ def test_a_key_set_without_usable_keys_is_an_outage() -> None:
     assert bench.issuer.metadata is None
 
 
+@pytest.mark.attack(112)
 def test_metadata_of_another_tenant_is_a_wrong_setting_and_not_kept() -> None:
     bench = Bench("a")
     body = json.dumps({"issuer": "https://evil.example/x/v2.0", "jwks_uri": f"{HOST}/keys"}).encode()
@@ -232,12 +241,13 @@ def finish(flow: Generator[Any, Any, SigningKey | None], effect: Any, provider: 
         return key
 
 
-def test_whoever_asks_during_a_fetch_waits_for_it() -> None:  # case 104
+@pytest.mark.attack(104)
+def test_whoever_asks_during_a_fetch_waits_for_it() -> None:
     bench = Bench("a")
     bench.has("a")
     bench.provider.kids = ["a", "b"]
-    leader, request = start(bench.issuer.key_flow("b"))
-    follower, wait = start(bench.issuer.key_flow("b"))
+    leader, request = start(bench.issuer.key_flow(rs256("b")))
+    follower, wait = start(bench.issuer.key_flow(rs256("b")))
     assert type(wait).__name__ == "WaitFor"
     assert finish(leader, request, bench.provider) is not None
     with pytest.raises(StopIteration) as stop:
@@ -258,17 +268,17 @@ def test_a_fetch_that_ends_between_two_looks_still_counts() -> None:
     bench = Bench("a", clock=ticking)
     bench.has("a")
     bench.provider.kids = ["a", "b"]
-    leader, request = start(bench.issuer.key_flow("b"))
+    leader, request = start(bench.issuer.key_flow(rs256("b")))
     hooks.append(lambda: finish(leader, request, bench.provider))
     assert bench.key("b", no_answer).value().kid == "b"
 
 
-def test_a_leader_who_leaves_lets_another_one_fetch() -> None:  # case 125
+def test_a_leader_who_leaves_lets_another_one_fetch() -> None:
     bench = Bench("a")
     bench.has("a")
     bench.provider.kids = ["a", "b"]
-    leader, _request = start(bench.issuer.key_flow("b"))
-    follower, _wait = start(bench.issuer.key_flow("b"))
+    leader, _request = start(bench.issuer.key_flow(rs256("b")))
+    follower, _wait = start(bench.issuer.key_flow(rs256("b")))
     leader.close()
     key = finish(follower, follower.send(None), bench.provider)
     assert key is not None

@@ -10,12 +10,14 @@ import pytest
 
 from credentials.kernel import AsyncDriver, BlockingDriver, ConnectionPool
 from obo_middleware import ConfigurationError, _metadata
+from obo_middleware._discovery import entra_place
 from obo_middleware._metadata import COOL_DOWN, KEYS_LIVE, LONG_COOL_DOWN, MAX_DOCUMENT, Issuer
 from obo_middleware._validation import TokenValidator, Validated
 from obo_middleware.errors import InvalidTokenError, UpstreamUnavailableError
 from obo_middleware.testing import LocalEntra, foreign_key
 from tests.core.hostile import Answer, Scripted
 from tests.core.kit import PLAIN, TENANT, Clock, Run, fetch, nothing, play, run_awaitable, run_blocking, settings_for
+from tests.marks import by_name, showing
 
 DISCOVERY = f"/{TENANT}/v2.0/.well-known/openid-configuration"
 KEYS = "/keys"
@@ -27,12 +29,11 @@ def issuer(server: Scripted, clock: Clock) -> Issuer:
     """Make an issuer whose server is in order so far."""
     server.say(DISCOVERY, {"issuer": f"{server.url}/{TENANT}/v2.0", "jwks_uri": server.url + KEYS})
     server.say(KEYS, {"keys": [foreign_key().jwk | {"kid": "a"}]})
-    return Issuer(authority=server.url, tenant_id=TENANT, version="2.0", clock=clock, on_change=nothing)
+    return Issuer(entra_place(server.url, TENANT, "2.0"), clock=clock, on_change=nothing)
 
 
 GREAT = b'{"keys":[],"x":"' + b"x" * MAX_DOCUMENT + b'"}'
 
-# Cases 109, 110.
 BAD: dict[str, Answer] = {
     "html": Answer(body=b"<html>sorry</html>"),
     "empty": Answer(body=b""),
@@ -43,56 +44,63 @@ BAD: dict[str, Answer] = {
     "500": Answer(500),
     "packed": Answer(body=b"\x1f\x8b\x08\x00" + b"x" * 50, headers=[("Content-Encoding", "gzip")]),
 }
+CASES = {
+    **dict.fromkeys(["html", "empty", "more than 64 KiB", "ten thousand keys", "packed"], (109,)),
+    **dict.fromkeys(["302", "307 to another host"], (110,)),
+}
+"""The cases of the list of attacks that these are."""
 
 
 @pytest.mark.parametrize("path", [DISCOVERY, KEYS])
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("bad", by_name(BAD, CASES | {"500": (108,)}))
 def test_without_keys_a_bad_answer_is_an_outage(
     server: Scripted, issuer: Issuer, run: Run, path: str, bad: Answer
 ) -> None:
     server.say(path, bad)
     with pytest.raises(UpstreamUnavailableError):
-        run(issuer.key_flow("a"))
+        run(issuer.key_flow(("a", "RS256")))
     assert server.paths == [DISCOVERY, KEYS][: 1 + (path == KEYS)]
 
 
 @pytest.mark.parametrize("path", [DISCOVERY, KEYS])
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("bad", by_name(BAD, CASES | {"500": (107,)}))
 def test_with_keys_a_bad_answer_changes_nothing(
     server: Scripted, issuer: Issuer, run: Run, *, clock: Clock, path: str, bad: Answer
 ) -> None:
-    known = run(issuer.key_flow("a"))
+    known = run(issuer.key_flow(("a", "RS256")))
     server.say(path, bad)
-    assert run(issuer.key_flow("b")) is None
+    assert run(issuer.key_flow(("b", "RS256"))) is None
     clock.now += KEYS_LIVE + 1
-    assert run(issuer.key_flow("a")) is known
+    assert run(issuer.key_flow(("a", "RS256"))) is known
     assert "/elsewhere" not in server.paths
 
 
+@pytest.mark.attack(109)
 @pytest.mark.parametrize("run", [run_blocking, run_awaitable], ids=["blocking", "awaitable"])
 def test_a_dripping_answer_is_cut_off(
     server: Scripted, issuer: Issuer, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:  # case 109: a byte comes often enough for every wait for data to succeed
+) -> None:  # a byte comes often enough for every wait for data to succeed
     monkeypatch.setattr(_metadata, "_TIMEOUT", 0.3)
     server.say(KEYS, Answer(body=b'{"keys":[]}' + b" " * 5_000, drip=0.02))
     with pytest.raises(UpstreamUnavailableError):
-        run(issuer.key_flow("a"))
+        run(issuer.key_flow(("a", "RS256")))
 
 
-def test_a_dead_host_is_an_outage(run: Run, clock: Clock) -> None:  # case 108
+@pytest.mark.attack(108)
+def test_a_dead_host_is_an_outage(run: Run, clock: Clock) -> None:
     with Scripted() as gone:
         url = gone.url
-    issuer = Issuer(authority=url, tenant_id=TENANT, version="2.0", clock=clock, on_change=nothing)
+    issuer = Issuer(entra_place(url, TENANT, "2.0"), clock=clock, on_change=nothing)
     with pytest.raises(UpstreamUnavailableError, match="could not be fetched"):
-        run(issuer.key_flow("a"))
+        run(issuer.key_flow(("a", "RS256")))
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"issuer": "https://evil.example/x/v2.0"},  # case 112
-        {"jwks_uri": "https://evil.example/keys"},  # case 113
-        {"jwks_uri": "file:///etc/passwd"},  # case 111
+        *showing(112, {"issuer": "https://evil.example/x/v2.0"}),
+        *showing(113, {"jwks_uri": "https://evil.example/keys"}),
+        *showing(111, {"jwks_uri": "file:///etc/passwd"}),
         {"jwks_uri": None},
     ],
 )
@@ -100,25 +108,27 @@ def test_wrong_metadata_is_a_wrong_setting(server: Scripted, issuer: Issuer, run
     right = {"issuer": f"{server.url}/{TENANT}/v2.0", "jwks_uri": server.url + KEYS}
     server.say(DISCOVERY, right | change)
     with pytest.raises(ConfigurationError):
-        run(issuer.key_flow("a"))
+        run(issuer.key_flow(("a", "RS256")))
     assert server.paths == [DISCOVERY]
 
 
-def test_no_redirect_hands_anything_to_another_server(server: Scripted, issuer: Issuer, run: Run) -> None:  # case 110
+@pytest.mark.attack(110)
+def test_no_redirect_hands_anything_to_another_server(server: Scripted, issuer: Issuer, run: Run) -> None:
     with Scripted() as other:
         server.say(DISCOVERY, Answer(302, b"{}", [("Location", other.url + DISCOVERY)]))
         with pytest.raises(UpstreamUnavailableError):
-            run(issuer.key_flow("a"))
+            run(issuer.key_flow(("a", "RS256")))
         assert other.connections == 0
 
 
-def test_one_bad_key_costs_nobody_the_others(server: Scripted, issuer: Issuer, run: Run) -> None:  # case 115
+@pytest.mark.attack(56, 115)
+def test_one_bad_key_costs_nobody_the_others(server: Scripted, issuer: Issuer, run: Run) -> None:
     bad = [{"kty": "RSA", "kid": "x", "n": "!", "e": "!"}, {"kty": "oct", "kid": "a", "k": "AAAA"}, None]
     server.say(KEYS, {"keys": [*bad, foreign_key().jwk | {"kid": "a"}, *bad]})
-    assert run(issuer.key_flow("a")).kid == "a"
+    assert run(issuer.key_flow(("a", "RS256"))).kid == "a"
 
 
-# A crowd at the same time (case 104)
+# A crowd at the same time
 
 
 def in_threads(work: Callable[[BlockingDriver], Any]) -> list[Any]:
@@ -159,6 +169,7 @@ def test_a_crowd_at_a_cold_start_fetches_once(entra: LocalEntra, crowd: Crowd) -
     assert (entra.requests_to("metadata"), entra.requests_to("jwks")) == (1, 1)
 
 
+@pytest.mark.attack(104)
 @both_crowds
 def test_a_crowd_with_one_new_key_fetches_once(entra: LocalEntra, crowd: Crowd) -> None:
     validator = TokenValidator(settings_for(entra))
@@ -171,9 +182,10 @@ def test_a_crowd_with_one_new_key_fetches_once(entra: LocalEntra, crowd: Crowd) 
     assert (entra.requests_to("metadata"), entra.requests_to("jwks")) == (1, 1)
 
 
+@pytest.mark.attack(102, 103)
 @both_crowds
 def test_a_crowd_of_forgers_fetches_once_and_good_tokens_go_on(entra: LocalEntra, crowd: Crowd) -> None:
-    validator, good = TokenValidator(settings_for(entra)), entra.sign_in("alice")  # cases 102, 103
+    validator, good = TokenValidator(settings_for(entra)), entra.sign_in("alice")
     play(validator.validate_flow(entra.sign_in("bob")), fetch).value()
     entra.reset_counts()
     forged = [entra.sign_in("bob", headers={"kid": f"random-{number}"}) for number in range(CROWD)]
@@ -193,8 +205,9 @@ def test_a_crowd_of_forgers_fetches_once_and_good_tokens_go_on(entra: LocalEntra
     assert (entra.requests_to("metadata"), entra.requests_to("jwks")) == (1, 1)
 
 
+@pytest.mark.attack(108)
 @both_crowds
-def test_a_crowd_meets_an_outage_with_one_request(entra: LocalEntra, crowd: Crowd) -> None:  # case 126
+def test_a_crowd_meets_an_outage_with_one_request(entra: LocalEntra, crowd: Crowd) -> None:
     validator, token = TokenValidator(settings_for(entra)), entra.sign_in("alice")
     entra.outage(endpoints=("metadata",))
 
@@ -211,7 +224,8 @@ def test_a_crowd_meets_an_outage_with_one_request(entra: LocalEntra, crowd: Crow
 # A real provider over time
 
 
-def test_rollover_withdrawal_and_outage(entra: LocalEntra, clock: Clock, run: Run) -> None:  # cases 105 to 107
+@pytest.mark.attack(105, 106, 107)
+def test_rollover_withdrawal_and_outage(entra: LocalEntra, clock: Clock, run: Run) -> None:
     validator = TokenValidator(settings_for(entra))
     day: dict[str, Any] = {"lifetime": int(3 * KEYS_LIVE)}
     old = entra.sign_in("alice", **day)
@@ -232,7 +246,8 @@ def test_rollover_withdrawal_and_outage(entra: LocalEntra, clock: Clock, run: Ru
     assert run(validator.validate_flow(entra.sign_in("alice")))
 
 
-def test_an_outage_at_the_start_passes(entra: LocalEntra, clock: Clock, run: Run) -> None:  # case 108
+@pytest.mark.attack(108)
+def test_an_outage_at_the_start_passes(entra: LocalEntra, clock: Clock, run: Run) -> None:
     validator, token = TokenValidator(settings_for(entra)), entra.sign_in("alice")
     for fault in (entra.outage, entra.drop_connections):
         fault(endpoints=("metadata",))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from obo_middleware._claims import partition_of
 from obo_middleware._runtime import Runtime
-from obo_middleware._validation import partition_of
 from obo_middleware.testing import LocalEntra
 from tests.core.kit import Clock, Run, bearer, settings_for
 
@@ -37,18 +37,19 @@ def test_the_next_token_of_the_same_session_keeps_the_partition() -> None:
     assert partition() == partition("the next token", iat=3601, nbf=3601, exp=7200, uti="y", rh="z", aio="w")
 
 
+@pytest.mark.attack(120, 121)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("iss", "https://login.microsoftonline.com/u/v2.0"),
-        ("tid", "u"),  # case 93
+        pytest.param("tid", "u", marks=pytest.mark.attack(93)),
         ("oid", "p"),
         ("azp", "d"),
         ("appid", "c"),
         ("sid", "another session"),
-        ("acr", "0"),  # case 120
+        ("acr", "0"),
         ("acrs", ["c1"]),
-        ("amr", ["pwd", "mfa"]),  # case 121
+        ("amr", ["pwd", "mfa"]),
         ("amr", []),
         ("auth_time", 1001),
         ("scp", "a"),
@@ -65,7 +66,8 @@ def test_who_through_which_client_and_with_what_strength_makes_a_partition(name:
         assert partition(**changed | {name: None}) != partition()
 
 
-def test_a_value_does_not_slip_from_one_claim_into_the_next() -> None:  # case 118
+@pytest.mark.attack(118)
+def test_a_value_does_not_slip_from_one_claim_into_the_next() -> None:
     assert partition(azp="c", appid=None) != partition(azp=None, appid="c")
     assert partition(tid="t", oid="oo") != partition(tid="to", oid="o")
     assert partition(acr=None, acrs="1") != partition(acr="1", acrs=None)
@@ -75,6 +77,7 @@ def test_a_value_does_not_slip_from_one_claim_into_the_next() -> None:  # case 1
 NO_SESSION: dict[str, Any] = {"sid": None, "acr": None, "acrs": None, "amr": None, "auth_time": None}
 
 
+@pytest.mark.attack(121)
 def test_a_token_that_says_nothing_of_its_session_is_its_own_partition() -> None:
     assert partition("one", **NO_SESSION) == partition("one", **NO_SESSION)
     assert partition("one", **NO_SESSION) != partition("two", **NO_SESSION)
@@ -88,12 +91,14 @@ def test_one_claim_of_a_session_is_enough(claim: dict[str, Any]) -> None:
     assert partition("one", **NO_SESSION | claim) == partition("two", **NO_SESSION | claim)
 
 
+@pytest.mark.attack(120, 121)
 def test_by_assertion_every_token_is_its_own_partition() -> None:
     assert partition("one", "assertion") == partition("one", "assertion", oid="p")
     assert partition("one", "assertion") != partition("two", "assertion")
     assert partition("one", "assertion") == partition("one", **NO_SESSION)
 
 
+@pytest.mark.attack(93, 117)
 @given(st.text(), st.text(), st.text(), st.text())
 def test_two_users_never_share_a_partition(oid: str, tid: str, other_oid: str, other_tid: str) -> None:
     if (oid, tid) != (other_oid, other_tid):
@@ -113,7 +118,8 @@ def test_the_hourly_new_token_costs_an_exchange_by_assertion_only(
     assert entra.exchanges == exchanges
 
 
-def test_users_and_weaker_sessions_never_get_each_others_tokens(entra: LocalEntra, run: Run) -> None:  # cases 117, 121
+@pytest.mark.attack(120, 121)
+def test_users_and_weaker_sessions_never_get_each_others_tokens(entra: LocalEntra, run: Run) -> None:
     runtime = Runtime(settings_for(entra))
     query = runtime.client.query(("User.Read",))
     tokens = [

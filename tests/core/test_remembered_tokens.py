@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from obo_middleware import _validation
-from obo_middleware._metadata import KEYS_LIVE, LONG_COOL_DOWN, SigningKey
+from obo_middleware._keys import SigningKey
+from obo_middleware._metadata import KEYS_LIVE, LONG_COOL_DOWN
 from obo_middleware._runtime import Runtime
-from obo_middleware._validation import ParsedToken
+from obo_middleware._token import ParsedToken
 from obo_middleware.errors import InvalidTokenError
 from obo_middleware.testing import LocalEntra
 from tests.core.kit import NOW, Clock, bearer, fetch, no_answer, play, settings_for
@@ -63,7 +64,8 @@ def test_a_refused_token_is_judged_anew_each_time(
     assert len(checks) == 2
 
 
-def test_only_the_exact_text_is_known(entra: LocalEntra, runtime: Runtime) -> None:  # case 43
+@pytest.mark.attack(43)
+def test_only_the_exact_text_is_known(entra: LocalEntra, runtime: Runtime) -> None:
     token = entra.sign_in("alice")
     admit(runtime, token)
     assert runtime.known(bearer(token), "/me") is not None
@@ -71,9 +73,8 @@ def test_only_the_exact_text_is_known(entra: LocalEntra, runtime: Runtime) -> No
         assert runtime.known(bearer(other), "/me") is None
 
 
-def test_a_token_is_known_to_its_end_and_not_a_second_longer(
-    entra: LocalEntra, runtime: Runtime, clock: Clock
-) -> None:  # cases 76, 122
+@pytest.mark.attack(76)
+def test_a_token_is_known_to_its_end_and_not_a_second_longer(entra: LocalEntra, runtime: Runtime, clock: Clock) -> None:
     token = entra.sign_in("alice", lifetime=60)
     admit(runtime, token)
     clock.now = NOW + 59.9
@@ -83,9 +84,10 @@ def test_a_token_is_known_to_its_end_and_not_a_second_longer(
     assert isinstance(play(runtime.admit_flow(bearer(token), "/me"), no_answer).error, InvalidTokenError)
 
 
+@pytest.mark.attack(106)
 def test_a_change_of_the_keys_makes_every_token_be_judged_anew(
     entra: LocalEntra, runtime: Runtime, clock: Clock, checks: list[ParsedToken]
-) -> None:  # case 106
+) -> None:
     old = entra.sign_in("alice")
     admit(runtime, old)
     entra.rotate_keys(withdraw_old=True)
@@ -104,7 +106,8 @@ def test_a_token_of_an_old_key_that_is_still_published_stays_good(entra: LocalEn
     assert admit(runtime, old) == entra.alice.object_id
 
 
-def test_a_renewal_that_changes_no_key_forgets_nobody(entra: LocalEntra, runtime: Runtime) -> None:  # case 103
+@pytest.mark.attack(103)
+def test_a_renewal_that_changes_no_key_forgets_nobody(entra: LocalEntra, runtime: Runtime) -> None:
     token = entra.sign_in("alice")
     admit(runtime, token)
     forged = entra.sign_in("alice", headers={"kid": "unknown"})
@@ -113,9 +116,10 @@ def test_a_renewal_that_changes_no_key_forgets_nobody(entra: LocalEntra, runtime
     assert runtime.known(bearer(token), "/me") is not None
 
 
+@pytest.mark.attack(106)
 def test_a_withdrawn_key_is_refused_no_later_than_the_keys_lifetime_although_no_new_token_comes(
     entra: LocalEntra, runtime: Runtime, clock: Clock
-) -> None:  # case 106: tokens with continuous access evaluation live for 28 hours
+) -> None:  # tokens with continuous access evaluation live for 28 hours
     token = entra.sign_in("alice", lifetime=28 * HOUR)
     admit(runtime, token)
     entra.rotate_keys(withdraw_old=True)
@@ -128,6 +132,7 @@ def test_a_withdrawn_key_is_refused_no_later_than_the_keys_lifetime_although_no_
     assert admit(runtime, late) == entra.alice.object_id
 
 
+@pytest.mark.attack(106)
 def test_a_token_first_seen_late_in_the_keys_life_is_known_to_its_end_only(
     entra: LocalEntra, runtime: Runtime, clock: Clock
 ) -> None:
@@ -141,6 +146,7 @@ def test_a_token_first_seen_late_in_the_keys_life_is_known_to_its_end_only(
     assert isinstance(play(runtime.admit_flow(bearer(token), "/me"), fetch).error, InvalidTokenError)
 
 
+@pytest.mark.attack(106)
 @pytest.mark.parametrize("withdrawn", [True, False])
 def test_a_key_that_is_withdrawn_while_a_token_is_verified_leaves_nothing_behind(
     entra: LocalEntra, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, withdrawn: bool
@@ -158,9 +164,10 @@ def test_a_key_that_is_withdrawn_while_a_token_is_verified_leaves_nothing_behind
     assert (runtime.known(bearer(token), "/me") is None) is withdrawn
 
 
+@pytest.mark.attack(122)
 def test_an_expired_token_is_refused_while_its_downstream_token_is_still_cached(
     entra: LocalEntra, runtime: Runtime, clock: Clock
-) -> None:  # case 122
+) -> None:
     token = entra.sign_in("alice", lifetime=60)
     valid = play(runtime.admit_flow(bearer(token), "/me"), fetch).value()
     query = runtime.client.query(("User.Read",))

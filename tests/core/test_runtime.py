@@ -27,6 +27,7 @@ from obo_middleware.errors import (
 )
 from obo_middleware.testing import LocalEntra
 from tests.core.kit import SECRET, TENANT, Run, World, api, bearer, claims_of, no_answer, play, settings, settings_for
+from tests.marks import showing
 
 
 @pytest.mark.parametrize("value", [None, {}, "settings", object()])
@@ -55,6 +56,7 @@ def admit(runtime: Runtime, values: Sequence[bytes], path: str = "/me") -> Valid
     return valid
 
 
+@pytest.mark.attack(1)
 def test_a_token_is_required_but_on_public_paths(entra: LocalEntra) -> None:
     runtime = Runtime(settings_for(entra, public_paths=["/health", "/"]))
     with pytest.raises(MissingTokenError):
@@ -65,23 +67,25 @@ def test_a_token_is_required_but_on_public_paths(entra: LocalEntra) -> None:
 
 def test_on_public_paths_nobody_is_signed_in_not_even_with_a_known_token(entra: LocalEntra, run: Run) -> None:
     runtime, values = Runtime(settings_for(entra, public_paths=["/health"])), bearer(entra.sign_in("alice"))
-    assert run(runtime.admit_flow(values, "/me")) is not None  # case 17
+    assert run(runtime.admit_flow(values, "/me")) is not None
     assert runtime.known(values, "/me") is not None
     assert runtime.known(values, "/health") is None
     assert run(runtime.admit_flow(values, "/health")) is None
 
 
-def test_two_headers_are_refused_although_each_is_known(entra: LocalEntra, run: Run) -> None:  # case 6
+@pytest.mark.attack(6)
+def test_two_headers_are_refused_although_each_is_known(entra: LocalEntra, run: Run) -> None:
     runtime, values = Runtime(settings_for(entra)), bearer(entra.sign_in("alice"))
     run(runtime.admit_flow(values, "/me"))
     with pytest.raises(MalformedRequestError):
         admit(runtime, values * 2)
 
 
+@pytest.mark.attack(16)
 @pytest.mark.parametrize(
     "path", ["/health/", "/Health", "/health/x", "//health", "/x/../health", "/health%2f", "", "/h"]
 )
-def test_public_paths_are_exact(entra: LocalEntra, path: str) -> None:  # case 16
+def test_public_paths_are_exact(entra: LocalEntra, path: str) -> None:
     with pytest.raises(MissingTokenError):
         admit(Runtime(settings_for(entra, public_paths=["/health"])), [], path)
 
@@ -113,7 +117,8 @@ def test_a_provider_that_is_down_does_not_stop_the_start(
     assert "the provider is not available at start" in caplog.text
 
 
-def test_settings_that_cannot_be_right_stop_the_start(entra: LocalEntra, run: Run) -> None:  # case 112
+@pytest.mark.attack(112)
+def test_settings_that_cannot_be_right_stop_the_start(entra: LocalEntra, run: Run) -> None:
     entra.answer_once(body=b'{"issuer":"https://evil.example/x/v2.0","jwks_uri":"x"}', endpoint="metadata")
     with pytest.raises(ConfigurationError):
         run(Runtime(settings_for(entra)).warm_up_flow())
@@ -151,12 +156,12 @@ def test_connections_can_be_closed_and_opened_again(entra: LocalEntra) -> None:
 
 # How errors end
 
-ERRORS: list[tuple[credentials.ClientAuthenticationError, type[OboError], int]] = [
-    (credentials.ConsentRequiredError("AADSTS65001"), ConsentNeededError, 403),
+ERRORS: list[Any] = [
+    *showing(145, (credentials.ConsentRequiredError("AADSTS65001"), ConsentNeededError, 403)),
     (credentials.InteractionRequiredError("AADSTS50076"), ClaimsChallengeError, 403),
-    (credentials.InvalidAssertionError("AADSTS50013"), InvalidTokenError, 401),
-    (credentials.ProviderUnavailableError("down"), UpstreamUnavailableError, 503),
-    (credentials.ClientConfigurationError("AADSTS7000215"), ConfigurationError, 500),
+    *showing(146, (credentials.InvalidAssertionError("AADSTS50013"), InvalidTokenError, 401)),
+    *showing(148, (credentials.ProviderUnavailableError("down"), UpstreamUnavailableError, 503)),
+    *showing(147, (credentials.ClientConfigurationError("AADSTS7000215"), ConfigurationError, 500)),
     (credentials.CredentialUnavailableError("no token file"), ConfigurationError, 500),
     (credentials.AuthenticationError("odd"), UnusableUpstreamError, 502),
     (credentials.ClientAuthenticationError("theirs"), UnusableUpstreamError, 502),
@@ -166,7 +171,7 @@ ERRORS: list[tuple[credentials.ClientAuthenticationError, type[OboError], int]] 
 @pytest.mark.parametrize(("error", "kind", "status"), ERRORS, ids=lambda value: getattr(value, "__name__", None))
 def test_a_credentials_error_is_answered_as_what_it_means(
     error: credentials.ClientAuthenticationError, kind: type[OboError], status: int
-) -> None:  # cases 144 to 149
+) -> None:
     answer = answer_for(error, ["a"])
     assert type(answer) is kind
     assert str(error) in str(answer)
@@ -191,10 +196,11 @@ def test_a_group_of_errors_is_answered_as_its_first_where_all_can_be_answered() 
         assert answerable_in(ExceptionGroup("g", [missing, other])) is None
 
 
+@pytest.mark.attack(189)
 @pytest.mark.parametrize(
     "error", [ValueError("x" + SECRET), KeyError("k"), RecursionError(), UnicodeDecodeError("u", b"", 0, 0, "")]
 )
-def test_an_unexpected_error_is_answered_without_a_word_about_it(error: Exception) -> None:  # case 189
+def test_an_unexpected_error_is_answered_without_a_word_about_it(error: Exception) -> None:
     reply = Runtime(settings()).reply(error, None)
     assert json.loads(reply.body) == {"title": "Internal Server Error", "status": 500}
     assert "WWW-Authenticate" not in dict(reply.headers)
@@ -227,8 +233,9 @@ def test_the_log_says_what_the_client_is_not_told(
     assert str(error).strip("'") not in reply.body.decode() or isinstance(error, MissingTokenError)
 
 
+@pytest.mark.attack(184)
 def test_no_token_and_no_secret_is_in_any_log_line(entra: LocalEntra, caplog: pytest.LogCaptureFixture) -> None:
-    apis = {"api": api("http://127.0.0.1:9")}  # case 184
+    apis = {"api": api("http://127.0.0.1:9")}
     world = World(entra, Runtime(settings_for(entra, downstream_apis=apis)))
     with caplog.at_level(logging.DEBUG):
         context = world.context("alice")

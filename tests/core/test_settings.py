@@ -12,6 +12,7 @@ import pytest
 from credentials import ClientAssertion, ClientSecret
 from obo_middleware import ConfigurationError, DownstreamApi, OboError, Settings
 from tests.core.kit import CLIENT, SECRET, TENANT, settings
+from tests.marks import by_name
 
 OTHER = "11111111-2222-4333-8444-555555555555"
 MANY = {"tenant_id": "organizations", "allowed_tenants": [TENANT]}
@@ -88,7 +89,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("token_versions", {"token_versions": [["2.0"]]}, "is [['2.0']]", "'1.0', '2.0' or both"),
     ("token_versions", {"token_versions": 2}, "is a int", "give a list"),
     ("audiences", {"audiences": CLIENT}, f"is '{CLIENT}'", "exact aud values"),
-    ("audiences", {"audiences": []}, "is []", "leave it out"),  # case 195
+    ("audiences", {"audiences": []}, "is []", "leave it out"),
     ("audiences", {"audiences": [""]}, "is ['']", "leave it out"),
     ("audiences", {"audiences": [None]}, "is [None]", "leave it out"),
     ("audiences", {"audiences": 5}, "is 5", "leave it out"),
@@ -108,9 +109,15 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "given", "problem", "fix"), WRONG, ids=[f"{row[0]} {number}" for number, row in enumerate(WRONG)]
-)
+ROWS = {f"{row[0]} {number}": row for number, row in enumerate(WRONG)}
+CASES = {
+    **{name: (195,) for name in ROWS if name.startswith("audiences ")},
+    **{name: (196,) for name, row in ROWS.items() if row[3] in ("allow_local_issuer=True", "never in production")},
+}
+"""The rows that show a case of the list of attacks."""
+
+
+@pytest.mark.parametrize(("name", "given", "problem", "fix"), by_name(ROWS, CASES))
 def test_a_wrong_setting_is_refused_with_its_name_its_problem_and_the_fix(
     name: str, given: Mapping[str, Any], problem: str, fix: str
 ) -> None:
@@ -182,7 +189,7 @@ def test_every_tenant_may_be_allowed() -> None:
     assert not settings().many_tenants
 
 
-def test_a_local_provider_is_let_in_where_it_is_asked_for() -> None:  # case 196
+def test_a_local_provider_is_let_in_where_it_is_asked_for() -> None:
     assert settings(authority=LOCAL + "/", allow_local_issuer=True).authority_url == LOCAL
 
 

@@ -67,7 +67,8 @@ def test_a_foreign_credential_serves_both_colours_and_is_asked_once(with_foreign
     with_foreign.runtime.close()
 
 
-def test_a_foreign_credential_answers_a_claims_challenge(with_foreign: Face, foreign: Foreign) -> None:  # case 174
+@pytest.mark.attack(174)
+def test_a_foreign_credential_answers_a_claims_challenge(with_foreign: Face, foreign: Foreign) -> None:
     with_foreign.server.say("/v1/me", first(challenge()))
     assert as_app(with_foreign).status_code == 200
     assert with_foreign.tokens == ["foreign-1", "foreign-2"]

@@ -9,7 +9,7 @@ import pytest
 
 from credentials.kernel import HttpResponse
 from obo_middleware import ConfigurationError
-from obo_middleware._metadata import TEMPLATE
+from obo_middleware._discovery import TEMPLATE
 from obo_middleware._validation import TokenValidator
 from obo_middleware.errors import InvalidTokenError
 from obo_middleware.testing import LocalEntra, Tenant
@@ -43,19 +43,22 @@ def test_a_star_lets_every_tenant_in(entra: LocalEntra, fabrikam: Tenant, run: R
     assert run(many(entra, "*").validate_flow(entra.sign_in("carol"))).user.tenant_id == fabrikam.tenant_id
 
 
-def test_a_tenant_that_is_not_allowed_is_refused(entra: LocalEntra, fabrikam: Tenant, run: Run) -> None:  # case 71
+@pytest.mark.attack(71)
+def test_a_tenant_that_is_not_allowed_is_refused(entra: LocalEntra, fabrikam: Tenant, run: Run) -> None:
     with pytest.raises(InvalidTokenError):
         run(many(entra, TENANT).validate_flow(entra.sign_in("carol")))
 
 
-def test_the_tenant_is_refused_before_its_key_is_looked_up(entra: LocalEntra, fabrikam: Tenant) -> None:  # case 156
+@pytest.mark.attack(71, 156)
+def test_the_tenant_is_refused_before_its_key_is_looked_up(entra: LocalEntra, fabrikam: Tenant) -> None:
     validator = many(entra, TENANT)
     assert play(validator.validate_flow(entra.sign_in("alice")), fetch).error is None
     played = play(validator.validate_flow(entra.sign_in("carol", headers={"kid": "unknown"})), no_answer)
     assert isinstance(played.error, InvalidTokenError)
 
 
-def test_with_one_tenant_users_of_another_are_refused(entra: LocalEntra, fabrikam: Tenant, run: Run) -> None:  # case 66
+@pytest.mark.attack(66)
+def test_with_one_tenant_users_of_another_are_refused(entra: LocalEntra, fabrikam: Tenant, run: Run) -> None:
     with pytest.raises(InvalidTokenError):
         run(TokenValidator(settings_for(entra)).validate_flow(entra.sign_in("carol")))
 
@@ -63,11 +66,12 @@ def test_with_one_tenant_users_of_another_are_refused(entra: LocalEntra, fabrika
 @pytest.mark.parametrize(
     "issuer",
     [
-        "{a}/{{tenantid}}/v2.0",  # case 68
-        "{a}/{f}/v2.0",  # case 69: the issuer of one tenant, the tid of another
+        pytest.param("{a}/{{tenantid}}/v2.0", marks=pytest.mark.attack(68)),
+        # The issuer of one tenant, the tid of another.
+        pytest.param("{a}/{f}/v2.0", marks=pytest.mark.attack(69)),
         "{a}//v2.0",
         "{a}/v2.0",
-        "{a}/{t}/v2.0/",
+        pytest.param("{a}/{t}/v2.0/", marks=pytest.mark.attack(73)),
         "https://evil.example/{t}/v2.0",
     ],
 )
@@ -79,9 +83,10 @@ def test_the_issuer_is_the_template_with_the_tokens_tenant_in_it(
         run(many(entra, "*").validate_flow(entra.sign_in("alice", iss=wrong)))
 
 
+@pytest.mark.attack(70)
 @pytest.mark.parametrize("tid", ["{tenantid}", "common", "", "*", "../x", CONSUMERS + "\n"])
 def test_a_tenant_id_is_a_guid_even_where_every_tenant_is_allowed(entra: LocalEntra, run: Run, tid: str) -> None:
-    issuer = f"{entra.authority}/{tid}/v2.0"  # case 70
+    issuer = f"{entra.authority}/{tid}/v2.0"
     with pytest.raises(InvalidTokenError):
         run(many(entra, "*").validate_flow(entra.sign_in("alice", tid=tid, iss=issuer)))
 
@@ -107,8 +112,9 @@ def with_key_issuer(issuer: str) -> Callable[[Any], object]:
     return changed(change)
 
 
+@pytest.mark.attack(72)
 @pytest.mark.parametrize("of", [CONSUMERS, "11111111-2222-4333-8444-555555555555"])
-def test_a_key_of_another_tenant_signs_for_that_tenant_only(entra: LocalEntra, of: str) -> None:  # case 72
+def test_a_key_of_another_tenant_signs_for_that_tenant_only(entra: LocalEntra, of: str) -> None:
     answer = with_key_issuer(f"{entra.authority}/{of}/v2.0")
     played = play(many(entra, "*").validate_flow(entra.sign_in("alice")), answer)
     assert isinstance(played.error, InvalidTokenError)
@@ -120,7 +126,8 @@ def test_a_key_of_the_tokens_own_tenant_or_of_all_signs(entra: LocalEntra, of: s
     assert play(many(entra, "*").validate_flow(entra.sign_in("alice")), answer).error is None
 
 
-def test_metadata_for_many_tenants_must_have_the_template(entra: LocalEntra) -> None:  # case 112
+@pytest.mark.attack(112)
+def test_metadata_for_many_tenants_must_have_the_template(entra: LocalEntra) -> None:
     def fixed(document: dict[str, Any]) -> None:
         document["issuer"] = f"{entra.authority}/{TENANT}/v2.0"
 
@@ -128,7 +135,8 @@ def test_metadata_for_many_tenants_must_have_the_template(entra: LocalEntra) -> 
     assert isinstance(played.error, ConfigurationError)
 
 
-def test_a_template_in_the_metadata_of_one_tenant_is_refused(entra: LocalEntra) -> None:  # case 112
+@pytest.mark.attack(112)
+def test_a_template_in_the_metadata_of_one_tenant_is_refused(entra: LocalEntra) -> None:
     def template(document: dict[str, Any]) -> None:
         document["issuer"] = f"{entra.authority}/{TEMPLATE}/v2.0"
 

@@ -16,6 +16,7 @@ CLAIMS: dict[str, Any] = {
     "roles": ["r"],
     "azp": "c-1",
     "exp": 1000.9,
+    "iss": "https://login.example/t-1/v2.0",
 }
 
 
@@ -78,14 +79,16 @@ def test_only_a_client_that_declares_cp1_handles_claims_challenges(declared: Any
     assert user(xms_cc=declared).handles_claims_challenges is handles
 
 
-def test_users_of_one_name_and_address_are_told_apart_by_object_and_tenant() -> None:  # cases 92, 93, 94
+@pytest.mark.attack(92, 93, 94)
+def test_users_of_one_name_and_address_are_told_apart_by_object_and_tenant() -> None:
     same = {"email": "x@contoso.example", "upn": "x@contoso.example", "preferred_username": "x@contoso.example"}
     identities = {user(**same | {"oid": oid, "tid": tid}).identity for oid in "ab" for tid in "cd"}
     assert len(identities) == 4
     assert user(sub="one").identity == user(sub="another").identity
 
 
-def test_a_groups_overage_stays_what_it_is() -> None:  # case 97: nothing is fetched and nothing read as no groups
+@pytest.mark.attack(97)
+def test_a_groups_overage_stays_what_it_is() -> None:  # nothing is fetched and nothing read as no groups
     claims = {"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://evil.example"}}}
     assert "groups" not in user(**claims).claims
     assert user(**claims).claims["_claim_names"] == {"groups": "src1"}

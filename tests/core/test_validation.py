@@ -5,13 +5,26 @@ from typing import Any
 import pytest
 
 from obo_middleware._challenge import reply_to
+from obo_middleware._claims import LEEWAY
 from obo_middleware._runtime import Runtime
-from obo_middleware._validation import LEEWAY, TokenValidator, Validated
+from obo_middleware._validation import TokenValidator, Validated
 from obo_middleware.errors import InsufficientScopeError, InvalidTokenError
 from obo_middleware.testing import LocalEntra
 from tests.core.forged_claims import CLAIMS
-from tests.core.forgery import HEADERS, KEYS, STRUCTURE, Forge, good, raw_header, raw_payload, with_claims, with_header
+from tests.core.forgery import (
+    HEADERS,
+    KEYS,
+    STRUCTURE,
+    Forge,
+    good,
+    params,
+    raw_header,
+    raw_payload,
+    with_claims,
+    with_header,
+)
 from tests.core.kit import CLIENT, NOW, TENANT, Run, bearer, fetch, no_answer, play, settings_for
+from tests.marks import showing
 
 ALL = STRUCTURE | HEADERS | KEYS | CLAIMS
 
@@ -34,7 +47,7 @@ def validated(validator: TokenValidator, token: str) -> Validated:
     return valid
 
 
-@pytest.mark.parametrize("forge", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("forge", params(ALL))
 def test_a_forged_token_is_refused(provider: LocalEntra, validator: TokenValidator, run: Run, forge: Forge) -> None:
     token = forge(provider)
     with pytest.raises(InvalidTokenError):
@@ -42,32 +55,35 @@ def test_a_forged_token_is_refused(provider: LocalEntra, validator: TokenValidat
     assert validator.remembered(*bearer(token)) is None
 
 
-@pytest.mark.parametrize("forge", (STRUCTURE | HEADERS).values(), ids=STRUCTURE | HEADERS)
+@pytest.mark.attack(190)
+@pytest.mark.parametrize("forge", params(STRUCTURE | HEADERS))
 def test_structure_and_headers_are_refused_before_anything_is_asked_for(
     provider: LocalEntra, validator: TokenValidator, forge: Forge
-) -> None:  # cases 30, 31, 190
+) -> None:
     played = play(validator.validate_flow(forge(provider)), no_answer)
     assert isinstance(played.error, InvalidTokenError)
     assert played.effects == []
 
 
-@pytest.mark.parametrize("forge", CLAIMS.values(), ids=CLAIMS)
+@pytest.mark.attack(190)
+@pytest.mark.parametrize("forge", params(CLAIMS))
 def test_claims_are_refused_without_a_look_for_their_key(
     provider: LocalEntra, warm: TokenValidator, forge: Forge, monkeypatch: pytest.MonkeyPatch
-) -> None:  # cases 74, 156, 190
+) -> None:
     monkeypatch.setattr("obo_middleware._validation.check_signature", no_answer)
     played = play(warm.validate_flow(forge(provider)), no_answer)
     assert isinstance(played.error, InvalidTokenError)
 
 
-def test_the_client_learns_nothing_of_the_reason(provider: LocalEntra, warm: TokenValidator) -> None:  # case 183
+@pytest.mark.attack(183, 185)
+def test_the_client_learns_nothing_of_the_reason(provider: LocalEntra, warm: TokenValidator) -> None:
     settings = settings_for(provider)
     for name, forge in ALL.items():
         error = play(warm.validate_flow(forge(provider)), fetch).error
         assert isinstance(error, InvalidTokenError), name
         assert reply_to(error, settings) == reply_to(InvalidTokenError("any other"), settings)
         assert "eyJ" not in str(error)
-        assert str(error).isprintable()  # case 185
+        assert str(error).isprintable()
 
 
 def test_a_good_token_is_accepted_in_every_colour(provider: LocalEntra, validator: TokenValidator, run: Run) -> None:
@@ -84,7 +100,7 @@ def test_a_good_token_is_accepted_in_every_colour(provider: LocalEntra, validato
         lambda entra: entra.sign_in("alice", version=1),  # its aud is api://{client}
         lambda entra: entra.sign_in("alice", version=1, aud=CLIENT),
         with_claims(aud=f"api://{CLIENT}"),
-        *(with_header(typ=typ) for typ in (None, "JWT", "jwt", "at+jwt", "application/at+jwt")),  # case 58
+        *showing(58, *(with_header(typ=typ) for typ in (None, "JWT", "jwt", "at+jwt", "application/at+jwt"))),
         with_claims(exp=int(NOW) + 1),
         with_claims(exp=NOW + 0.5),
         with_claims(nbf=int(NOW + LEEWAY), iat=int(NOW + LEEWAY)),
@@ -99,9 +115,10 @@ def test_a_good_token_is_accepted_in_every_colour(provider: LocalEntra, validato
     ],
 )
 def test_a_token_that_only_looks_unusual_is_accepted(provider: LocalEntra, warm: TokenValidator, forge: Forge) -> None:
-    assert not validated(warm, forge(provider)).app_only
+    assert not validated(warm, forge(provider)).refusal
 
 
+@pytest.mark.attack(42, 43)
 def test_no_character_of_a_token_can_be_changed(provider: LocalEntra, warm: TokenValidator) -> None:
     token = good(provider)
     for at, character in enumerate(token):
@@ -111,8 +128,9 @@ def test_no_character_of_a_token_can_be_changed(provider: LocalEntra, warm: Toke
     assert validated(warm, token).user.name == "Alice Adams"
 
 
+@pytest.mark.attack(67)
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
-def test_only_the_accepted_token_versions_are_accepted(provider: LocalEntra, version: str) -> None:  # case 67
+def test_only_the_accepted_token_versions_are_accepted(provider: LocalEntra, version: str) -> None:
     validator = TokenValidator(settings_for(provider, token_versions=[version]))
     for number in (1, 2):
         played = play(validator.validate_flow(provider.sign_in("alice", version=number)), fetch)
@@ -120,7 +138,8 @@ def test_only_the_accepted_token_versions_are_accepted(provider: LocalEntra, ver
     assert list(validator.issuers) == [version]
 
 
-def test_an_audience_is_accepted_where_exactly_it_is_named(provider: LocalEntra) -> None:  # case 62
+@pytest.mark.attack(62)
+def test_an_audience_is_accepted_where_exactly_it_is_named(provider: LocalEntra) -> None:
     validator = TokenValidator(settings_for(provider, audiences=["api://X/"]))
     assert validated(validator, provider.sign_in("alice", aud="api://X/")).user.object_id == provider.alice.object_id
     for aud in ("api://X", CLIENT, f"api://{CLIENT}"):
@@ -136,6 +155,7 @@ def admit(provider: LocalEntra, token: str, run: Run, **changes: Any) -> Validat
     return valid
 
 
+@pytest.mark.attack(83)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -145,11 +165,12 @@ def admit(provider: LocalEntra, token: str, run: Run, **changes: Any) -> Validat
     ],
 )
 def test_an_applications_own_token_is_no_users(provider: LocalEntra, run: Run, changes: dict[str, Any]) -> None:
-    token = provider.app_token(roles=["Tasks.Run"], **changes)  # cases 83, 84, 95
+    token = provider.app_token(roles=["Tasks.Run"], **changes)
     with pytest.raises(InsufficientScopeError):
         admit(provider, token, run)
 
 
+@pytest.mark.attack(83)
 def test_an_application_is_refused_when_its_token_is_remembered_too(provider: LocalEntra) -> None:
     runtime = Runtime(settings_for(provider))
     token = provider.app_token()
@@ -159,7 +180,8 @@ def test_an_application_is_refused_when_its_token_is_remembered_too(provider: Lo
     assert runtime.validator.remembered(*bearer(token)) is not None
 
 
-def test_an_application_with_a_users_subject_is_still_an_application(provider: LocalEntra, run: Run) -> None:  # case 95
+@pytest.mark.attack(95)
+def test_an_application_with_a_users_subject_is_still_an_application(provider: LocalEntra, run: Run) -> None:
     alice = provider.alice
     with pytest.raises(InsufficientScopeError):
         admit(provider, provider.app_token(sub=alice.object_id, oid=alice.object_id), run)
@@ -168,12 +190,9 @@ def test_an_application_with_a_users_subject_is_still_an_application(provider: L
 @pytest.mark.parametrize(
     ("scp", "roles"),
     [
-        ("User.Read", None),  # case 85
-        ("Files.ReadWrite", None),  # case 86
-        ("xFiles.Read", None),
-        ("files.read", None),
-        ("Files.Read.All", None),
-        ("access_as_user", ["Files.Read"]),  # case 87
+        *showing(85, ("User.Read", None)),
+        *showing(86, *((name, None) for name in ("Files.ReadWrite", "xFiles.Read", "files.read", "Files.Read.All"))),
+        *showing(87, ("access_as_user", ["Files.Read"])),
     ],
 )
 def test_a_required_scope_is_one_whole_word_of_scp(
@@ -190,14 +209,15 @@ def test_a_token_with_every_required_scope_is_admitted(provider: LocalEntra, run
     assert admit(provider, token, run, required_scopes=["Files.Read", "a"]).user.scopes == {"a", "b", "Files.Read"}
 
 
+@pytest.mark.attack(90)
 @pytest.mark.parametrize("forge", KEYS.values(), ids=KEYS)
 def test_a_missing_scope_is_not_told_from_claims_that_nobody_signed(provider: LocalEntra, forge: Forge) -> None:
-    runtime = Runtime(settings_for(provider, required_scopes=["not.there"]))  # case 90
+    runtime = Runtime(settings_for(provider, required_scopes=["not.there"]))
     assert isinstance(play(runtime.admit_flow(bearer(forge(provider)), "/me"), fetch).error, InvalidTokenError)
 
 
 def test_a_token_of_another_provider_is_refused_although_all_its_claims_are_right(provider: LocalEntra) -> None:
-    validator = TokenValidator(settings_for(provider))  # cases 51, 116
+    validator = TokenValidator(settings_for(provider))
     with LocalEntra(clock=provider.clock) as other:
         token = other.sign_in("alice", iss=provider.issuer)
         assert isinstance(play(validator.validate_flow(token), fetch).error, InvalidTokenError)

@@ -27,6 +27,7 @@ def cache(clock: Clock, size: int = 3) -> ExpiringCache[str, float]:
 # Keys as bytes
 
 
+@pytest.mark.attack(118)
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -45,6 +46,7 @@ def test_different_lists_of_fields_have_different_keys(one: tuple[str, ...], oth
     assert key_of(*one) != key_of(*other)
 
 
+@pytest.mark.attack(118)
 @given(st.lists(st.text(max_size=3), max_size=4), st.lists(st.text(max_size=3), max_size=4))
 def test_keys_are_equal_if_and_only_if_the_fields_are(one: list[str], other: list[str]) -> None:
     assert (key_of(*one) == key_of(*other)) == (one == other)
@@ -97,14 +99,17 @@ KEYS: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.attack(120)
 @pytest.mark.peer_defect(20)
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(KEYS, 2)))
 def test_every_field_changes_the_key(one: str, other: str) -> None:
     assert KEYS[one]() != KEYS[other]()
 
 
+@pytest.mark.attack(119)
 def test_order_and_doubles_of_scopes_do_not_change_the_key() -> None:
     assert {key("s", "t"), key("t", "s"), key("t", "s", "t")} == {key()}
+    assert key("S", "t") != key(), "in another case it is another scope"
 
 
 def test_the_default_tenant_and_the_same_one_by_name_share_a_key() -> None:
@@ -172,6 +177,7 @@ def test_a_later_value_replaces_the_earlier_one(clock: Clock) -> None:
     assert len(entries) == 1
 
 
+@pytest.mark.attack(135)
 def test_it_is_bounded_and_the_least_recently_used_go_first(clock: Clock) -> None:
     entries = cache(clock)
     for number, name in enumerate("abc"):
@@ -184,6 +190,7 @@ def test_it_is_bounded_and_the_least_recently_used_go_first(clock: Clock) -> Non
     assert len(entries) == 3
 
 
+@pytest.mark.attack(135)
 def test_expiry_frees_room_before_anything_else_must_go(clock: Clock) -> None:
     entries = cache(clock)
     entries.put("short", clock.now + 1)
@@ -216,6 +223,7 @@ def test_an_entry_replaced_by_a_longer_lived_one_stays(clock: Clock) -> None:
     assert entries.get("a") is not None
 
 
+@pytest.mark.attack(135)
 def test_what_is_remembered_of_replaced_entries_is_bounded(clock: Clock) -> None:
     entries = cache(clock)
     for number in range(5000):
@@ -234,6 +242,7 @@ def test_discard_and_clear_forget(clock: Clock) -> None:
     assert len(entries) == 0
 
 
+@pytest.mark.attack(137)
 def test_a_token_is_kept_until_the_skew_before_its_end(clock: Clock) -> None:
     entries = token_cache(size=2, clock=clock)
     entries.put(b"k", ("t", int(NOW) + 60, "Bearer", None))

@@ -28,6 +28,8 @@ from tests.credentials.helpers import (
     token_answer,
 )
 
+pytestmark = pytest.mark.attack(184)
+
 SCOPE = f"{GRAPH}/User.Read"
 CALLBACK_SECRET = "canary-of-the-callback"
 

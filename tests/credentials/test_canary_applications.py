@@ -20,6 +20,8 @@ from tests.credentials.helpers import Clock, Colour, certificate_pem, key_pem
 from tests.credentials.identities import forget_azure, set_variables, token_body
 from tests.credentials.servers import Exchange, Loopback, closed_port, loopback
 
+pytestmark = pytest.mark.attack(184)
+
 SECRET = "canary+of/a=client~secret"
 ASSERTION = "canary-of-an-opaque-assertion"
 USER = "canary-of-an-opaque-user-token"

@@ -23,6 +23,8 @@ from tests.credentials.chains import AsyncOurs, AsyncPlain, AsyncTheirs, Ours, P
 from tests.credentials.defaults import default, with_members
 from tests.credentials.helpers import Colour
 
+pytestmark = pytest.mark.attack(184)
+
 TEXTS = {
     "bare": f"refused {TOKEN}.",
     "in JSON": json.dumps({"access_token": OPAQUE, "assertion": TOKEN}),

@@ -26,6 +26,8 @@ from tests.credentials.federation import class_of
 from tests.credentials.helpers import Colour, certificate_pem, key_pem
 from tests.credentials.identities import credential_of, set_variables
 
+pytestmark = pytest.mark.attack(184)
+
 FIRST, SECOND = "first-half-of-the-canary", "second-half-of-the-canary"
 PASSWORDS = (
     f"{FIRST}:{SECOND}",

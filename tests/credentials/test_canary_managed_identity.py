@@ -21,6 +21,8 @@ from tests.credentials.helpers import Clock, Colour
 from tests.credentials.identities import HEADER_SECRET, credential_of, forget_azure, set_variables
 from tests.credentials.servers import Exchange, Loopback, loopback
 
+pytestmark = pytest.mark.attack(184)
+
 Respond = Callable[[Exchange], None]
 
 

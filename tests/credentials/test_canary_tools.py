@@ -14,6 +14,8 @@ from tests.credentials.canary import OPAQUE, TOKEN, Canary, asks, misplaced
 from tests.credentials.developer_tools import KINDS, Kind, asking, of, on_path
 from tests.credentials.helpers import Colour, play
 
+pytestmark = pytest.mark.attack(184)
+
 WIDTH = 80
 
 

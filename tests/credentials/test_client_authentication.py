@@ -86,6 +86,7 @@ def test_an_assertion_is_signed_and_names_the_certificate(
     assert "=" not in assertion
 
 
+@pytest.mark.attack(158)
 def test_an_assertion_is_for_this_request_alone() -> None:
     certificate = ClientCertificate(data=LEAF)
     claims = jwt.decode(proof(certificate, facts(assertion_id="one")), options={"verify_signature": False})
@@ -94,6 +95,7 @@ def test_an_assertion_is_for_this_request_alone() -> None:
     assert claims == names | {"iat": now, "nbf": now, "exp": now + 600}
 
 
+@pytest.mark.attack(158)
 def test_each_assertion_has_an_id_of_its_own() -> None:
     certificate = ClientCertificate(data=LEAF)
     assertions = [proof(certificate, facts()) for _ in range(5)]

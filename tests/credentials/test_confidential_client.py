@@ -88,6 +88,7 @@ def test_a_token_on_behalf_of_a_user_carries_the_assertion(client: ConfidentialC
     assert (form["assertion"], form["requested_token_use"]) == ("user-token", "on_behalf_of")
 
 
+@pytest.mark.attack(120)
 def test_a_token_is_then_fresh_for_its_query_and_user_only(client: ConfidentialClient) -> None:
     query = client.query(("s",))
     assert client.fresh(query, ALICE) is None
@@ -132,6 +133,7 @@ def test_one_request_has_one_id_for_all_its_attempts(clock: Clock) -> None:
     assert sent == ["request-1"] * 2
 
 
+@pytest.mark.attack(140)
 def test_only_a_users_token_must_grant_each_scope(client: ConfidentialClient) -> None:
     query = client.query(("a", "b"))
     assert play(client.token_flow(query), token_answer(scope="a")).result
@@ -140,6 +142,7 @@ def test_only_a_users_token_must_grant_each_scope(client: ConfidentialClient) ->
     assert client.fresh(query, ALICE) is None
 
 
+@pytest.mark.attack(142)
 def test_a_token_of_another_user_is_logged_and_not_kept(
     client: ConfidentialClient, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -152,6 +155,7 @@ def test_a_token_of_another_user_is_logged_and_not_kept(
     assert "hidden" not in caplog.text
 
 
+@pytest.mark.attack(147)
 def test_our_own_mistake_is_logged_with_what_to_mend(
     client: ConfidentialClient, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -161,6 +165,7 @@ def test_our_own_mistake_is_logged_with_what_to_mend(
     assert "s3cret" not in caplog.text
 
 
+@pytest.mark.attack(136)
 @pytest.mark.parametrize("lifetime", [0, -5, 10**18, "x"])
 def test_a_token_without_a_plausible_life_is_returned_but_not_kept(client: ConfidentialClient, lifetime: Any) -> None:
     query = client.query(("s",))
@@ -169,6 +174,7 @@ def test_a_token_without_a_plausible_life_is_returned_but_not_kept(client: Confi
     assert len(client.engine) == 0
 
 
+@pytest.mark.attack(143)
 def test_a_redirect_takes_nothing_along(client: ConfidentialClient) -> None:
     response = HttpResponse(status=307, headers={"location": "https://evil.example/"}, body=b"")
     played = play(client.token_flow(client.query(("s",))), response)

@@ -40,6 +40,7 @@ def test_each_key_has_its_own_token(ask: Asking) -> None:
     assert (ask(KEY), ask(OTHER), ask(KEY)) == ("token-1", "token-2", "token-1")
 
 
+@pytest.mark.attack(124)
 def test_many_absent_askers_share_one_exchange(ask: Asking) -> None:
     go = threading.Event()
     ask.provider.meanwhile = lambda: go.wait(10)
@@ -64,6 +65,7 @@ def test_without_a_hint_the_last_300_seconds_are_ageing(ask: Asking, engine: Tok
 # Ageing
 
 
+@pytest.mark.attack(137)
 def test_an_ageing_token_is_renewed_once(ask: Asking, clock: Clock) -> None:
     ask()
     clock.now = NOW + LIFE / 2 - 1
@@ -143,6 +145,7 @@ def test_the_back_off_is_for_its_key_only(ask: Asking, clock: Clock) -> None:
     assert (ask(KEY), ask(OTHER)) == ("token-1", "token-4")
 
 
+@pytest.mark.attack(137)
 @pytest.mark.peer_defect(6)
 def test_the_old_token_lasts_until_30_seconds_before_its_end(ask: Asking, clock: Clock) -> None:
     ask()
@@ -181,6 +184,7 @@ def test_an_expired_token_is_absent(ask: Asking, clock: Clock) -> None:
     assert (ask(), ask.provider.count) == ("token-2", 2)
 
 
+@pytest.mark.attack(126)
 def test_a_failure_is_not_kept_as_a_token_nor_for_the_next_caller(ask: Asking, engine: TokenEngine) -> None:
     ask.provider.error = AuthenticationError("no")
     for expected in (1, 2):
@@ -203,6 +207,7 @@ def test_both_drivers_run_the_life_of_a_token(ask: Asking, drive: Drive, clock: 
     assert drive(ask.flow(claims=CLAIMS)).token == "token-4"
 
 
+@pytest.mark.attack(135)
 def test_the_cache_is_bounded(clock: Clock, exchanges: Provider, pool: ConnectionPool) -> None:
     engine = TokenEngine(cache_size=2, clock=clock)
     ask = Asking(engine, exchanges, pool)

@@ -35,13 +35,13 @@ class Seen(ConnectionPool):
         super().__init__(ssl_context=bare_pool()._ssl_context, direct=True)
         self.urls: list[str] = []
 
-    def blocking_transport(self, url: str) -> Any:
+    def blocking_transport(self, url: str, address: str = "") -> Any:
         self.urls.append(url)
-        return super().blocking_transport(url)
+        return super().blocking_transport(url, address)
 
-    def async_transport(self, url: str) -> Any:
+    def async_transport(self, url: str, address: str = "") -> Any:
         self.urls.append(url)
-        return super().async_transport(url)
+        return super().async_transport(url, address)
 
 
 def drive_and_close(drive: Drive, flow: Flow[Any], pool: ConnectionPool) -> Any:

@@ -119,6 +119,7 @@ def test_errors_survive_pickling(error: Exception) -> None:
     [
         ("plain", "plain"),
         ("  a\r\nb\x00c\u2028d  ", "a b c d"),
+        pytest.param("a\ud800b\u202ec\u2066\udfffd", "a b c d", id="halves of characters, and reversed order"),
         ("x eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.AA-_ y", "x <token> y"),
         ("x eyJhbGciOiJSUzI1NiJ9..AA.BB.CC= y", "x <token> y"),
         ("eyJhbGciOi", "eyJhbGciOi"),

@@ -40,6 +40,7 @@ def test_a_forked_child_has_its_parents_token_and_gets_new_ones(every: Every, co
     assert colour.get_token(credential, every.scopes[0]).token
 
 
+@pytest.mark.attack(160)
 def test_a_child_that_is_forked_during_a_request_makes_its_own(every: Every, colour: Colour) -> None:
     credential = every.make(BLOCKING)
     mine = every.make(colour.name)

@@ -44,6 +44,7 @@ def made_flow(token: str) -> Flow[AccessTokenInfo]:
     return AccessTokenInfo(token, int(NOW) + 3600)
 
 
+@pytest.mark.attack(160)
 def test_a_child_is_not_stuck_on_its_parents_flight(pool: ConnectionPool) -> None:
     engine = TokenEngine(clock=Clock())
     flight = engine._flights.lead(KEY)
@@ -53,6 +54,7 @@ def test_a_child_is_not_stuck_on_its_parents_flight(pool: ConnectionPool) -> Non
     assert len(engine._flights) == 1
 
 
+@pytest.mark.attack(160)
 def test_a_child_is_not_stuck_on_a_lock_that_a_thread_of_its_parent_holds() -> None:
     cache: ExpiringCache[str, int] = ExpiringCache(size=2, until=lambda _: 10, clock=Clock(0))
     table: FlightTable[int] = FlightTable()
@@ -80,6 +82,7 @@ def test_a_child_keeps_what_its_parent_had_in_the_cache() -> None:
     assert in_child(lambda: cache.get("kept") == 1)
 
 
+@pytest.mark.attack(160)
 def test_a_child_does_not_use_its_parents_connections() -> None:
     pool = ConnectionPool()
     with loopback(lambda exchange: exchange.reply(200, b"hello")) as server:

@@ -29,6 +29,7 @@ def test_a_token_is_the_users_own(entra: LocalEntra, colour: Colour) -> None:
     assert entra.exchanges == 2
 
 
+@pytest.mark.attack(119)
 def test_a_token_is_kept_by_scopes_and_not_by_their_order(entra: LocalEntra, colour: Colour) -> None:
     credential = made(entra, colour)
     first = colour.get_token(credential, *SCOPES)
@@ -39,6 +40,7 @@ def test_a_token_is_kept_by_scopes_and_not_by_their_order(entra: LocalEntra, col
     assert entra.exchanges == 2
 
 
+@pytest.mark.attack(124)
 def test_many_threads_share_one_exchange(entra: LocalEntra) -> None:
     credential = made(entra, Colour("blocking"))
     entra.think_time = 0.05
@@ -48,6 +50,7 @@ def test_many_threads_share_one_exchange(entra: LocalEntra) -> None:
     assert entra.exchanges == 1
 
 
+@pytest.mark.attack(124)
 def test_many_tasks_share_one_exchange(entra: LocalEntra) -> None:
     credential = made(entra, Colour("async"))
     entra.think_time = 0.05
@@ -68,6 +71,7 @@ def test_a_user_of_another_tenant_is_served_where_allowed(entra: LocalEntra, col
     assert claims_of(colour.get_token(credential, *SCOPES, tenant_id=other.tenant_id).token)["oid"] == carol.object_id
 
 
+@pytest.mark.attack(154, 157)
 @pytest.mark.peer_defect(19)
 def test_no_refresh_token_is_asked_for(entra: LocalEntra, colour: Colour) -> None:
     with pytest.raises(ValueError, match="offline_access"):
@@ -77,9 +81,28 @@ def test_no_refresh_token_is_asked_for(entra: LocalEntra, colour: Colour) -> Non
     assert entra.token_requests[0].form["scope"] == " ".join(SCOPES)
 
 
+FIELDS = ["assertion", "grant_type", "client_id", "requested_token_use", "scope"]
+
+
+@pytest.mark.attack(155)
+@pytest.mark.parametrize("field", FIELDS)
+def test_no_option_replaces_a_field_of_the_request(entra: LocalEntra, colour: Colour, field: str) -> None:
+    other = {field: "another"}
+    with pytest.raises(TypeError, match=field):
+        made(entra, colour, **other)
+    assert entra.token_requests == []
+    credential = made(entra, colour)
+    colour.get_token(credential, *SCOPES, **other)  # SDKs hand all sorts of options on
+    form = entra.token_requests[0].form
+    assert form["assertion"] == credential._assertion.token
+    assert (form["client_id"], form["scope"]) == (entra.api.client_id, " ".join(SCOPES))
+    assert "another" not in form.values()
+
+
 # Refusals
 
 
+@pytest.mark.attack(123)
 def test_a_missing_consent_is_remembered_for_this_user_only(colour: Colour, clock: Clock) -> None:
     with LocalEntra(clock=clock) as entra:
         entra.require_consent("alice", entra.api, ["Mail.Read"])
@@ -190,6 +213,7 @@ def test_it_asks_the_users_tenant_unless_told_otherwise(entra: LocalEntra, colou
     assert [request.tenant for request in entra.token_requests] == ["contoso.example", entra.tenant_id]
 
 
+@pytest.mark.attack(172)
 def test_it_refuses_once_its_check_does(entra: LocalEntra, colour: Colour) -> None:
     over = False
 

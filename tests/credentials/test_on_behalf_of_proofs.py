@@ -161,6 +161,7 @@ def test_a_credential_shows_neither_assertion_nor_secret(entra: LocalEntra, colo
     assert not [text for text in (assertion, SECRET, token) if text in shown]
 
 
+@pytest.mark.attack(121)
 @pytest.mark.peer_defect(20)
 def test_each_assertion_is_a_partition_of_its_own(colour: Colour) -> None:
     one, other, again = [construct(colour, user_assertion=text, client_secret="s") for text in ("a", "b", "a")]

@@ -17,6 +17,7 @@ from tests.credentials.flights import KEY, Crowd, Work, play_never, until, waiti
 from tests.credentials.helpers import play
 
 
+@pytest.mark.attack(124)
 @pytest.mark.peer_defect(8)
 def test_20_threads_and_20_tasks_share_one_exchange(table: FlightTable[str], crowd: Crowd) -> None:
     work = Work(table)
@@ -50,6 +51,7 @@ def test_what_is_in_the_cache_starts_no_flight(table: FlightTable[str]) -> None:
 # Cancellation
 
 
+@pytest.mark.attack(125)
 def test_a_follower_takes_over_from_a_cancelled_leader(
     table: FlightTable[str], crowd: Crowd, pool: ConnectionPool
 ) -> None:

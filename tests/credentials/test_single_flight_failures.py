@@ -16,6 +16,7 @@ from credentials._single_flight import FlightTable, Landing, LeaderGoneError
 from tests.credentials.flights import KEY, Crowd, Work, play_never, until, waiting
 
 
+@pytest.mark.attack(126)
 def test_a_failure_reaches_everybody_as_a_fresh_error_and_is_no_success(table: FlightTable[str], crowd: Crowd) -> None:
     error = ConsentRequiredError("no consent", ProviderError(status_code=400, error="invalid_grant", claims="{}"))
     work = Work(table, error=error)

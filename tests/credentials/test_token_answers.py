@@ -14,6 +14,7 @@ from credentials._token_endpoint import UserAssertion
 from credentials._types import AccessTokenInfo
 from tests.credentials.helpers import NOW, answer, client_info, refusal, token_answer
 from tests.credentials.processing import ALICE, process
+from tests.marks import by_name
 
 # Tokens
 
@@ -49,6 +50,7 @@ def test_times_are_read_from(members: dict[str, Any], life: int, renewal: int) -
     assert (info.expires_on - NOW, info.refresh_on - NOW) == (life, renewal)
 
 
+@pytest.mark.attack(136)
 @pytest.mark.parametrize(
     "value",
     [
@@ -75,11 +77,13 @@ def test_an_implausible_life_is_over_at_once_so_that_the_token_is_not_kept(value
     assert process(token_answer(expires_in=value)).expires_on == int(NOW)
 
 
+@pytest.mark.attack(136)
 def test_an_infinite_life_is_over_at_once() -> None:
     body = b'{"token_type":"Bearer","access_token":"hidden","expires_in":1e999}'
     assert process(HttpResponse(status=200, headers={}, body=body)).expires_on == int(NOW)
 
 
+@pytest.mark.attack(136)
 def test_an_end_in_the_past_is_over_at_once() -> None:
     assert process(token_answer(expires_on=int(NOW) - 100)).expires_on == int(NOW)
 
@@ -121,7 +125,17 @@ UNUSABLE: dict[str, HttpResponse] = {
 }
 
 
-@pytest.mark.parametrize("response", UNUSABLE.values(), ids=UNUSABLE)
+CASES = {
+    **dict.fromkeys(["type pop", "type DPoP", "type N_A", "type null"], (138,)),
+    **dict.fromkeys(["no token", "an empty token", "a token that is a number", "empty object", "empty body"], (141,)),
+    **dict.fromkeys(["HTML", "a list", "no text", "UTF-16", "cut off", "a doubled member", "too deep"], (141,)),
+    **dict.fromkeys(["NaN", "no life"], (136, 141)),
+    "a redirect": (143,),
+}
+"""The answers that show a case of the list of attacks."""
+
+
+@pytest.mark.parametrize("response", by_name(UNUSABLE, CASES))
 def test_an_answer_is_unusable_and_nothing_of_it_is_told(response: HttpResponse) -> None:
     with pytest.raises(UnusableAnswerError) as caught:
         process(response)
@@ -142,6 +156,7 @@ def assert_says_nothing(error: BaseException, secret: str) -> None:
 # Whose token
 
 
+@pytest.mark.attack(140)
 def test_fewer_scopes_than_asked_for_are_named_and_no_success() -> None:
     with pytest.raises(ConsentRequiredError, match=r"Mail\.Read") as caught:
         process(token_answer(scope="https://graph.microsoft.com/User.Read"), "User.Read", "Mail.Read")
@@ -169,6 +184,7 @@ def test_scopes_that_are_not_told_are_all_granted() -> None:
     assert process(token_answer(scope="User.Read Mail.Read"), "https://graph.microsoft.com/.default")
 
 
+@pytest.mark.attack(140)
 def test_a_scope_is_not_granted_by_a_longer_one() -> None:
     with pytest.raises(ConsentRequiredError):
         process(token_answer(scope="User.Read.All"), "User.Read")
@@ -178,6 +194,7 @@ def test_a_token_of_the_same_user_is_taken() -> None:
     assert process(token_answer(client_info=client_info("alice-oid", "home")), assertion=ALICE)
 
 
+@pytest.mark.attack(142)
 def test_a_token_of_another_user_is_refused() -> None:
     with pytest.raises(UnusableAnswerError, match="another user"):
         process(token_answer(client_info=client_info("bob-oid", "home")), assertion=ALICE)
@@ -217,6 +234,7 @@ ANSWERS = st.dictionaries(MEMBERS, VALUES).map(lambda members: json.dumps(member
 STATUSES = st.sampled_from([200, 204, 302, 400, 401, 429, 500, 999])
 
 
+@pytest.mark.attack(141)
 @given(STATUSES, st.binary() | ANSWERS, st.text(max_size=20))
 def test_garbage_is_a_token_or_an_authentication_error(status: int, body: bytes, retry_after: str) -> None:
     response = HttpResponse(status=status, headers={"retry-after": retry_after}, body=body)

@@ -15,9 +15,10 @@ from credentials import (
 from credentials._token_answer import parse_retry_after
 from tests.credentials.helpers import NOW, answer, refusal, token_answer
 from tests.credentials.processing import process
+from tests.marks import showing
 
-KINDS: list[tuple[int, str, type[AuthenticationError]]] = [
-    (65001, "invalid_grant", ConsentRequiredError),
+KINDS: list[Any] = [
+    *showing(145, (65001, "invalid_grant", ConsentRequiredError)),
     (65004, "invalid_grant", ConsentRequiredError),
     (90094, "invalid_grant", ConsentRequiredError),
     (16000, "interaction_required", InteractionRequiredError),
@@ -32,8 +33,7 @@ KINDS: list[tuple[int, str, type[AuthenticationError]]] = [
     (0, "interaction_required", InteractionRequiredError),
     (0, "login_required", InteractionRequiredError),
     (0, "consent_required", ConsentRequiredError),
-    (50013, "invalid_grant", InvalidAssertionError),
-    (500133, "invalid_grant", InvalidAssertionError),
+    *showing(146, *((code, "invalid_grant", InvalidAssertionError) for code in (50013, 500133))),
     (50173, "invalid_grant", InvalidAssertionError),
     (70043, "invalid_grant", InvalidAssertionError),
     (700082, "invalid_grant", InvalidAssertionError),
@@ -42,10 +42,8 @@ KINDS: list[tuple[int, str, type[AuthenticationError]]] = [
     (500131, "invalid_grant", ClientConfigurationError),
     (65005, "invalid_grant", ClientConfigurationError),
     (90002, "invalid_request", ClientConfigurationError),
-    (700016, "unauthorized_client", ClientConfigurationError),
-    (700027, "invalid_client", ClientConfigurationError),
-    (7000215, "invalid_client", ClientConfigurationError),
-    (7000222, "invalid_client", ClientConfigurationError),
+    *showing(147, (700016, "unauthorized_client", ClientConfigurationError)),
+    *showing(147, *((code, "invalid_client", ClientConfigurationError) for code in (700027, 7000215, 7000222))),
     (0, "invalid_client", ClientConfigurationError),
     (0, "invalid_target", ClientConfigurationError),
     (0, "invalid_scope", ClientConfigurationError),
@@ -66,13 +64,14 @@ def test_a_refusal_is_of_the_kind_that_says_who_must_do_what(
     assert (caught.value.error, caught.value.error_codes) == (error, (code,))
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [*showing(149, 429), *showing(148, 500, 502, 503, 504)])
 def test_a_provider_in_trouble_is_unavailable_whatever_it_says(status: int) -> None:
     with pytest.raises(ProviderUnavailableError) as caught:
         process(refusal(65001, status=status, headers={"retry-after": "7"}))
     assert (caught.value.status_code, caught.value.retry_after) == (status, 7.0)
 
 
+@pytest.mark.attack(144)
 def test_claims_ask_for_interaction_and_are_handed_on() -> None:
     with pytest.raises(InteractionRequiredError) as caught:
         process(refusal(1, claims='{"access_token":{}}'))

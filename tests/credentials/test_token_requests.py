@@ -21,6 +21,7 @@ from credentials._token_endpoint import (
 from tests.credentials.helpers import Drive, answer, play
 from tests.credentials.processing import ALICE
 from tests.credentials.servers import Exchange, Loopback, closed_port, loopback
+from tests.marks import showing
 
 REQUEST = HttpRequest(method="POST", url="https://login.example/t/oauth2/v2.0/token")
 
@@ -61,6 +62,7 @@ def test_a_request_is_a_form_with_the_id_of_the_request() -> None:
     }
 
 
+@pytest.mark.attack(155)
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=8), max_size=4))
 def test_no_value_can_add_a_field(form: dict[str, str]) -> None:
     body = token_request("https://login.example/token", form, "id").body.decode("ascii")
@@ -90,6 +92,7 @@ def test_a_second_attempt_may_succeed() -> None:
     assert play(post_flow(REQUEST), answer(500), None, answer(200)).result.status == 200
 
 
+@pytest.mark.attack(148)
 def test_four_attempts_without_an_answer_are_an_unavailable_provider() -> None:
     lost = [TransportError("ConnectError"), None, TransportError("ReadError"), None]
     lost += [TransportError("ReadError"), None, TransportError("Timeout")]
@@ -105,6 +108,7 @@ def test_an_answer_that_says_when_to_come_back_is_not_asked_again() -> None:
     assert play(post_flow(REQUEST), response).result is response
 
 
+@pytest.mark.attack(141)
 def test_an_answer_that_is_too_large_is_unusable_and_not_asked_for_again() -> None:
     played = play(post_flow(REQUEST), AnswerTooLargeError("the answer is too large"))
     assert isinstance(played.error, UnusableAnswerError)
@@ -143,7 +147,8 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_soon")
 @pytest.mark.parametrize(
-    ("path", "status", "requests"), [("/bad", 400, 1), ("/wait", 503, 1), ("/redirect", 307, 1), ("/down", 500, 4)]
+    ("path", "status", "requests"),
+    [("/bad", 400, 1), ("/wait", 503, 1), *showing(143, ("/redirect", 307, 1)), ("/down", 500, 4)],
 )
 def test_a_provider_is_asked_so_often(drive: Drive, server: Loopback, path: str, status: int, requests: int) -> None:
     server.asked.clear()
@@ -153,6 +158,7 @@ def test_a_provider_is_asked_so_often(drive: Drive, server: Loopback, path: str,
     assert {asked.headers["client-request-id"] for asked in server.asked} == {"same id"}
 
 
+@pytest.mark.attack(148)
 def test_a_cut_connection_is_tried_four_times(drive: Drive, server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY_DELAYS", (0.0, 0.0, 0.01))
     server.asked.clear()
@@ -161,12 +167,14 @@ def test_a_cut_connection_is_tried_four_times(drive: Drive, server: Loopback, mo
     assert len(server.asked) == 4
 
 
+@pytest.mark.attack(148)
 def test_nobody_listening_is_an_unavailable_provider(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY_DELAYS", (0.0, 0.0, 0.01))
     with closed_port() as url, pytest.raises(ProviderUnavailableError, match="ConnectError"):
         drive(post_flow(token_request(url, {"client_secret": "hidden"}, "id")))
 
 
+@pytest.mark.attack(141)
 def test_five_megabytes_are_unusable(drive: Drive, server: Loopback) -> None:
     with pytest.raises(UnusableAnswerError, match="too large"):
         drive(post_flow(token_request(server.url + "/large", {}, "id")))

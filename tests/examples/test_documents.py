@@ -9,13 +9,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 import credentials
 from example_apps.local import ROOT, environment, serving
-from obo_middleware import DownstreamApi, OboError, Settings, errors
+from obo_middleware import DownstreamApi, OboError, ProtectedResource, Settings, TrustedIssuer, errors
 from obo_middleware.testing import LocalEntra, LocalGraph
 from tests.examples.blocks import Block, blocks
 
@@ -31,6 +32,14 @@ BLOCKS = list(blocks(path for path in DOCUMENTS if path.name != "credentials.md"
 WEB_APPS = [block for block in BLOCKS if '@app.get("/me")' in block.code and "def test_" not in block.code]
 TESTS = [block for block in BLOCKS if "def test_" in block.code]
 SCRIPTS = [block for block in BLOCKS if "get_token" in block.code]
+SETTINGS = [
+    block for block in BLOCKS if block.code.startswith("from obo_middleware import") and "def " not in block.code
+]
+STEP_UPS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
+    ("POST", "/payments"): ("insufficient_user_authentication", {"acr": "phr"}),
+    ("DELETE", "/payroll"): ("insufficient_claims", {"acrs": ["c1"], "scp": "payroll.write"}),
+}
+"""The guarded routes in docs/protecting.md: what a weak sign-in is told, and the claims of one that is enough."""
 
 
 def filled_in(code: str, entra: LocalEntra, graph: LocalGraph) -> str:
@@ -64,8 +73,8 @@ def run_python(*arguments: str, variables: dict[str, str]) -> str:
 
 
 def test_every_block_of_code_is_run_below() -> None:
-    found = [len(kind) for kind in (WEB_APPS, TESTS, SCRIPTS)]
-    assert (found, sum(found)) == ([2, 1, 2], len(BLOCKS))
+    found = [len(kind) for kind in (WEB_APPS, TESTS, SCRIPTS, SETTINGS)]
+    assert (found, sum(found)) == ([4, 1, 2, 2], len(BLOCKS))
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
@@ -88,6 +97,22 @@ def test_a_web_app_in_the_readme_serves_its_users(
             profile = client.get("/me", headers={"Authorization": f"Bearer {token}"}).json()
             assert profile["id"] == user.object_id
         assert client.get("/me").status_code == 401
+        for (method, path), (error, claims) in STEP_UPS.items() if '"/payments"' in block.code else ():
+            weak = client.request(method, path, headers=bearer(entra, xms_cc=["cp1"]))
+            assert (weak.status_code, weak.json()["error"]) == (401, error)
+            strong = client.request(method, path, headers=bearer(entra, auth_time=int(entra.clock()), **claims))
+            assert list(strong.json().values()) == [entra.alice.object_id]
+
+
+def bearer(entra: LocalEntra, **claims: Any) -> dict[str, str]:
+    return {"Authorization": f"Bearer {entra.sign_in('alice', **claims)}"}
+
+
+@pytest.mark.parametrize("block", SETTINGS, ids=str)
+def test_settings_in_a_document_can_be_made(block: Block, entra: LocalEntra, graph: LocalGraph) -> None:
+    names: dict[str, Any] = {}
+    exec(filled_in(block.code, entra, graph), names)  # noqa: S102  # our own documents
+    assert isinstance(names["settings"], Settings)
 
 
 @pytest.mark.parametrize("block", TESTS, ids=str)
@@ -112,7 +137,7 @@ def test_the_context_has_what_the_readme_names(entra: LocalEntra, graph: LocalGr
 
     first = [cells[0] for cells in rows("README.md", "### The context")]
     named = {re.findall(r"\w+", cell)[0] for cell in first}
-    assert len(named) == 7
+    assert len(named) == 9
     assert named <= {*dir(AsyncContext), "user"}
     assert named - {"blocking_client"} <= {*dir(BlockingContext), "user"}
 
@@ -130,9 +155,11 @@ def names_in(cells: list[str]) -> list[str]:
     return [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
 
 
-@pytest.mark.parametrize(("kind", "heading"), [(Settings, "## `Settings`"), (DownstreamApi, "## `DownstreamApi`")])
-def test_the_settings_document_has_every_field_with_its_default(kind: type, heading: str) -> None:
-    told = {name.strip("`"): default.strip("`") for name, default, _ in rows("docs/settings.md", heading)}
+@pytest.mark.parametrize("kind", [Settings, DownstreamApi, TrustedIssuer, ProtectedResource])
+def test_the_settings_document_has_every_field_with_its_default(kind: type) -> None:
+    told = {
+        name.strip("`"): default.strip("`") for name, default, _ in rows("docs/settings.md", f"## `{kind.__name__}`")
+    }
     assert told == {field.name: default_of(field) for field in dataclasses.fields(kind)}
 
 

@@ -1,0 +1,60 @@
+"""To which request a client or credential belongs, and whether that is the request at hand.
+
+Rule of this file: the context variable can only refuse. Nobody's authority is ever taken from it; that is in the
+context of the request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from contextvars import ContextVar, Token
+
+from credentials.kernel import Clock
+from obo_middleware.errors import RefusedRequestError, RequestEndedError
+
+
+class Lease:
+    """Be true to the request that a client was made for: over when the request is.
+
+    ``until``, in seconds since the epoch, ends it before, for a connection that outlives its user's token.
+    """
+
+    __slots__ = ("_before", "_clock", "_until", "ended")
+
+    def __init__(self, clock: Clock, until: float | None = None) -> None:
+        self.ended = False
+        self._clock = clock
+        self._until = until
+        self._before: Token[Lease | None] | None = None
+
+    def begin(self) -> None:
+        """Make this the request at hand, for the task or thread that handles it and for what that starts."""
+        self._before = _at_hand.set(self)
+
+    def end(self) -> None:
+        """End the request."""
+        self.ended = True
+        if self._before is not None:
+            # Some servers close an answer in another thread; what is left behind there is over, so it does no harm.
+            with contextlib.suppress(ValueError):
+                _at_hand.reset(self._before)
+            self._before = None
+
+    def check(self) -> None:
+        """Raise a :class:`RefusedRequestError` if the request is over, or another one is at hand."""
+        if self.ended:
+            raise RequestEndedError(
+                "this client or credential belonged to the user of a request that is over. "
+                "Get a new one from the context of the request at hand, so that nobody acts as whoever came before."
+            )
+        if self._until is not None and self._clock() >= self._until:
+            raise RequestEndedError("the token of this connection's user has expired: the client has to connect anew.")
+        at_hand = _at_hand.get()
+        if at_hand is not None and at_hand is not self and not at_hand.ended:
+            raise RefusedRequestError(
+                "this client or credential belongs to another request than the one that is handled here. "
+                "Get one from the context of the request at hand, so that nobody acts as somebody else."
+            )
+
+
+_at_hand: ContextVar[Lease | None] = ContextVar("obo_middleware", default=None)
