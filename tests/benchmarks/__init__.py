@@ -19,6 +19,7 @@ BENCHMARKS = (
     "single_flight",
     "new_user",
     "validation",
+    "floods",
     "memory",
     "credential_object",
     "imports",
