@@ -189,10 +189,10 @@ class AsyncDriver:
                         reading.take(chunk)
                 finally:
                     await response.aclose()
+        except TimeoutError as error:  # an OSError too, and so before the others
+            raise TransportError("Timeout") from error
         except failures(library) as error:
             failure = transport_error(library, error)
-        except TimeoutError as error:
-            raise TransportError("Timeout") from error
         else:
             return reading.whole(response)
         raise failure

@@ -37,8 +37,12 @@ def _url_at(parts: urllib.parse.SplitResult, address: str) -> str:
 
 
 def failures(library: Any) -> tuple[type[Exception], ...]:
-    """Return what a library raises where no answer comes; an unusable proxy is an ImportError or ValueError."""
-    return (library.TransportError, library.InvalidURL, ImportError, ValueError)
+    """Return what a library raises where no answer comes.
+
+    An unusable proxy is an ImportError or ValueError; of the operating system's errors and OpenSSL's (a record that
+    cannot be decrypted, say) not every one is turned into an error of the library's own.
+    """
+    return (library.TransportError, library.InvalidURL, ImportError, ValueError, OSError)
 
 
 def why(error: BaseException) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import ipaddress
+import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,11 +21,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
-from credentials._errors import TransportError
+from credentials._errors import ProviderUnavailableError, TransportError
 from credentials._flow import HttpRequest, HttpResponse, send
 from credentials._http import native_request, why
 from credentials._pool import ConnectionPool
-from tests.credentials.helpers import Drive, key_pem, rsa_key
+from tests.credentials.helpers import Colour, Drive, key_pem, rsa_key
 from tests.credentials.servers import Exchange, Loopback, loopback
 
 LIBRARIES = pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
@@ -113,6 +116,84 @@ def test_a_server_name_is_checked_in_place_of_the_urls_host(drive: Drive, librar
         stack.enter_context(pytest.raises(TransportError, match="not trusted: Hostname mismatch"))
         server = stack.enter_context(showing(shown(ADDRESS), tmp_path))
         server.ask(drive, library, shown(ADDRESS), server_name="pinned.example")
+
+
+class Speaking:
+    """A TLS server that reads each request whole and answers it beside its TLS, with bytes of the test's choice."""
+
+    def __init__(self, data: bytes, folder: Path) -> None:
+        path = folder / "server.pem"
+        path.write_bytes(key_pem() + shown(ADDRESS))
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(path)
+        self._data = data
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.answered = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _address = self._listener.accept()
+            except OSError:  # the test is over
+                return
+            with contextlib.suppress(OSError):
+                self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        secured = self._context.wrap_socket(connection, server_side=True)
+        while b"\r\n\r\n" not in secured.recv(65_536):
+            continue
+        with socket.socket(fileno=secured.detach()) as bare:
+            self.answered += 1
+            bare.sendall(self._data)
+
+    def __enter__(self) -> Speaking:
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture(
+    params=[
+        b"\x17\x03\x03\x00\x20" + bytes(32),
+        b"HTTP/1.1 200 OK\r\n\r\n{}",
+        b"\x15\x03\x03\x00\x02\x02\x28",
+        b"",
+    ],
+    ids=["record", "plain text", "alert", "end"],
+)
+def speaking(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Speaking]:
+    with Speaking(request.param, tmp_path) as server:
+        yield server
+
+
+@LIBRARIES
+def test_tls_that_breaks_after_the_handshake_is_a_transport_error(
+    drive: Drive, library: Any, speaking: Speaking
+) -> None:
+    context = ssl.create_default_context(cadata=shown(ADDRESS).decode())
+    pool = ConnectionPool(library=library, ssl_context=context)
+    request = HttpRequest(method="GET", url=speaking.url)
+    with pytest.raises(TransportError, match=r"^(SSLError|ReadError|RemoteProtocolError)$") as caught:
+        Drive(drive.colour, pool)(send(request))
+    assert type(caught.value) is TransportError
+    assert speaking.answered == 1
+    pool.close()
+
+
+def test_a_credential_asks_again_where_tls_breaks_and_tells_it_as_any_other_failure(
+    colour: Colour, speaking: Speaking
+) -> None:
+    context = ssl.create_default_context(cadata=shown(ADDRESS).decode())
+    credential = colour.client_secret("tenant", "client", "hidden", authority=speaking.url, connection_verify=context)
+    with pytest.raises(ProviderUnavailableError) as caught:
+        colour.get_token(credential, "a/.default")
+    assert "hidden" not in str(caught.value)
+    assert speaking.answered == 4
 
 
 def test_a_failure_is_named_by_its_kind_and_never_by_its_text() -> None:
