@@ -13,13 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 if TYPE_CHECKING:
     from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 _PRIVATE_KEY = re.compile(rb"-----BEGIN (?P<kind>[A-Z ]*PRIVATE KEY)-----.+?-----END (?P=kind)-----", re.DOTALL)
+
+FEWEST_BITS = 2048
+"""The length of the shortest RSA key that may sign an assertion (RFC 7518 sections 3.3 and 3.5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +59,34 @@ def load_certificate(data: bytes, password: str | bytes | None = None) -> Certif
     """Return the certificate in PEM or PKCS #12 bytes.
 
     Raises ``ValueError`` for data without a private key and its certificate, a wrong or missing password, or
-    a key that is not RSA.
+    a key that is not RSA or too short.
     """
-    # Replaced, where half a character stands in it: an encoding error would hold the whole password.
-    secret = (password.encode(errors="replace") if isinstance(password, str) else password) or None
+    secret = _secret(password)
     try:
         key, certificates = (_from_pem if b"-----BEGIN" in data else _from_pkcs12)(data, secret)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise ValueError(f"the certificate cannot be read as PEM or PKCS12: {_reason(error)}") from error
     if not isinstance(key, RSAPrivateKey):
         raise ValueError(
             "the certificate's private key must be RSA, since client assertions are signed with PS256 or RS256"
         )
+    if key.key_size < FEWEST_BITS:
+        raise ValueError(f"the certificate's private key has {key.key_size} bits, and must have {FEWEST_BITS} or more")
     return Certificate(private_key=key, chain=_leaf_first(key, certificates))
+
+
+def _secret(password: str | bytes | None) -> bytes | None:
+    """Return the bytes of a password; an empty one is none."""
+    # Replaced, where half a character stands in it: an encoding error would hold the whole password.
+    secret = (password.encode(errors="replace") if isinstance(password, str) else password) or None
+    if secret is not None and not isinstance(secret, bytes | bytearray):
+        raise ValueError(
+            f"the password of the certificate must be a string or bytes, and not {type(password).__name__}"
+        )
+    # The library for PKCS #12 ends in a panic over it, whose text has the password.
+    if secret is not None and 0 in secret:
+        raise ValueError("the password of the certificate has a NUL character, which no password can have")
+    return secret
 
 
 def _from_pem(data: bytes, password: bytes | None) -> tuple[object, list[x509.Certificate]]:
@@ -91,6 +111,8 @@ def _from_pkcs12(data: bytes, password: bytes | None) -> tuple[object, list[x509
 
 def _reason(error: Exception) -> str:
     """Say in our words what OpenSSL says in many; its own texts differ between versions."""
+    if isinstance(error, UnsupportedAlgorithm):
+        return "its private key, or its encryption, is of a kind that is not supported"
     text = str(error)
     if "was not given but private key is encrypted" in text:
         return "its private key is encrypted, give the password"
@@ -100,11 +122,21 @@ def _reason(error: Exception) -> str:
 
 
 def _leaf_first(key: RSAPrivateKey, certificates: list[x509.Certificate]) -> tuple[bytes, ...]:
-    der = serialization.Encoding.DER
-    spki = serialization.PublicFormat.SubjectPublicKeyInfo
-    public = key.public_key().public_bytes(der, spki)
-    ours = [c for c in certificates if c.public_key().public_bytes(der, spki) == public]
+    public = _spki(key.public_key())
+    ours = [c for c in certificates if _public_key_of(c) == public]
     if not ours:
         raise ValueError("the certificate data has no certificate that belongs to its private key")
     rest = [c for c in certificates if c is not ours[0]]
-    return tuple(c.public_bytes(der) for c in [ours[0], *rest])
+    return tuple(c.public_bytes(serialization.Encoding.DER) for c in [ours[0], *rest])
+
+
+def _public_key_of(certificate: x509.Certificate) -> bytes | None:
+    """Return a certificate's public key, or None if it is of a kind that cannot be read: ours can."""
+    try:
+        return _spki(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+
+
+def _spki(key: CertificatePublicKeyTypes) -> bytes:
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import httpx2
@@ -149,7 +149,7 @@ class Speaking:
             self.answered += 1
             bare.sendall(self._data)
 
-    def __enter__(self) -> Speaking:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *why: object) -> None:
