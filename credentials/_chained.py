@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Self, cast
 
 from credentials._authority import check_scopes
 from credentials._colours import AsyncColour, BlockingColour
-from credentials._credential import Place, TokenQuery
+from credentials._credential import TokenQuery
 from credentials._errors import (
     ChainedAuthenticationError,
     ChainUnavailableError,
@@ -33,7 +33,7 @@ from credentials._errors import (
 from credentials._family import Family, Remakable
 from credentials._flow import Flow, ask
 from credentials._pool import ConnectionPool, bare_pool
-from credentials._types import AccessTokenInfo, AsyncTokenCredential, TokenCredential, TokenRequestOptions
+from credentials._types import AccessTokenInfo, AsyncTokenCredential, Place, TokenCredential, TokenRequestOptions
 
 Member = TokenCredential | AsyncTokenCredential
 """Anything that can be asked for a token: a credential of ours, of azure-identity, or of the user's own."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Unpack
 
 from credentials._client_authentication import FileAssertion, TokenRequestFacts, Unshared, assertion_fields
-from credentials._credential import Place
 from credentials._errors import AuthenticationError, ClientAuthenticationError
 from credentials._flow import Flow, call
 from credentials._pool import ConnectionPool
+from credentials._types import Place
 
 if TYPE_CHECKING:
     from credentials._managed_identity import ManagedIdentityFamily, ManagedIdentityOptions
@@ -27,8 +27,8 @@ class _Identity:
     credential: ManagedIdentityFamily
     audience: str
 
-    def token_flow(self) -> Flow[str]:
-        info = yield from self.credential._member_flow((self.audience,), {}, place=Place.ALONE)
+    def token_flow(self, place: Place) -> Flow[str]:
+        info = yield from self.credential._member_flow((self.audience,), {}, place=place)
         return info.token
 
 
@@ -81,7 +81,7 @@ class ClientAssertion(Unshared):
         through.
         """
         try:
-            assertion = yield from self._assertion_flow()
+            assertion = yield from self._assertion_flow(facts.place)
         except ClientAuthenticationError:
             raise
         except Exception as error:
@@ -92,9 +92,9 @@ class ClientAssertion(Unshared):
             )
         return assertion_fields(assertion)
 
-    def _assertion_flow(self) -> Flow[str]:
+    def _assertion_flow(self, place: Place) -> Flow[str]:
         if isinstance(self.callback, _Identity):
-            return (yield from self.callback.token_flow())
+            return (yield from self.callback.token_flow(place))
         return (yield from call(self.callback))
 
 

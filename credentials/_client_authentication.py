@@ -18,6 +18,7 @@ import jwt
 from credentials._certificate import Certificate, load_certificate, read_certificate_file
 from credentials._errors import CredentialUnavailableError, scrub
 from credentials._flow import Flow
+from credentials._types import Place
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFETIME = 600
@@ -28,7 +29,8 @@ ASSERTION_LIFETIME = 600
 class TokenRequestFacts:
     """Hold what a client authentication needs to know of the token request that it authenticates.
 
-    ``now`` is in seconds since the epoch, ``assertion_id`` is unique to the request (the ``jti``).
+    ``now`` is in seconds since the epoch, ``assertion_id`` is unique to the request (the ``jti``), and ``place`` is
+    where the credential is asked.
     """
 
     client_id: str
@@ -36,6 +38,7 @@ class TokenRequestFacts:
     token_endpoint: str
     now: float
     assertion_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    place: Place = Place.ALONE
 
 
 class ClientAuthentication(Protocol):

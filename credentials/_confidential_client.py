@@ -113,10 +113,6 @@ class ConfidentialClient:
         return (yield from self.engine.token_flow(want, lambda: self._exchange_flow(query, assertion)))
 
     def _exchange_flow(self, query: TokenQuery, assertion: UserAssertion | None) -> Flow[AccessTokenInfo]:
-        authority = self._authority
-        if self._region is not None and assertion is None:
-            authority = yield from self._region.authority_flow(authority)
-        url = authority.token_endpoint(query.tenant_id)
         form = self._form(query, assertion)
         facts = TokenRequestFacts(
             client_id=self.client_id,
@@ -125,8 +121,14 @@ class ConfidentialClient:
             token_endpoint=self._authority.token_endpoint(query.tenant_id),
             now=self.engine.clock(),
             assertion_id=self._new_id(),
+            place=query.place,
         )
         form |= yield from self._authentication.authenticate_flow(facts)
+        authority = self._authority
+        # After the authentication: in a chain, one that is not available is not to wait for the region too.
+        if self._region is not None and assertion is None:
+            authority = yield from self._region.authority_flow(authority)
+        url = authority.token_endpoint(query.tenant_id)
         response = yield from self._send_flow(token_request(url, form, self._new_id()))
         requested = query.scopes if assertion is not None else ()
         secrets = secrets_in(form)

@@ -13,7 +13,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import enum
 import logging
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from credentials._cache import Entry, ExpiringCache, key_of, token_cache
 from credentials._errors import AuthenticationError, InteractionRequiredError, told
 from credentials._flow import Flow
 from credentials._single_flight import FlightTable
-from credentials._types import AccessTokenInfo, Clock
+from credentials._types import AccessTokenInfo, Clock, Place
 
 _logger = logging.getLogger("credentials")
 
@@ -64,14 +63,6 @@ class Want:
     asker: str = field(default="", repr=False)
     claims: str | None = None
     refused: str | None = field(default=None, repr=False)
-
-
-class Place(enum.Enum):
-    """Say where a credential is asked: what is fatal alone may be the next one's turn in a chain."""
-
-    ALONE = enum.auto()
-    CHAIN = enum.auto()
-    DEFAULT = enum.auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

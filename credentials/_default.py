@@ -21,7 +21,7 @@ from credentials._azure_developer_cli import AsyncAzureDeveloperCliCredential, A
 from credentials._azure_powershell import AsyncAzurePowerShellCredential, AzurePowerShellCredential
 from credentials._chained import AsyncChainedTokenCredential, ChainedTokenCredential, ChainFamily, ChainQuery, Failure
 from credentials._colours import AsyncColour, BlockingColour
-from credentials._credential import Place, TokenQuery
+from credentials._credential import TokenQuery
 from credentials._default_options import (
     CLIENT_OPTIONS,
     KINDS,
@@ -43,7 +43,7 @@ from credentials._managed_identity import (
     ManagedIdentityFamily,
 )
 from credentials._pool import bare_pool
-from credentials._types import AccessTokenInfo, TokenRequestOptions
+from credentials._types import AccessTokenInfo, Place, TokenRequestOptions
 from credentials._workload_identity import AsyncWorkloadIdentityCredential, WorkloadIdentityCredential
 
 

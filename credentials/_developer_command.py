@@ -28,7 +28,7 @@ from typing import Any, ClassVar, TypedDict
 from credentials._application import CACHE_SIZE, allowed_tenants, one_of
 from credentials._authority import check_scopes, check_tenant, resolve_tenant
 from credentials._cache import key_of
-from credentials._credential import Place, TokenEngine, TokenQuery
+from credentials._credential import TokenEngine, TokenQuery
 from credentials._errors import (
     AuthenticationError,
     CommandError,
@@ -42,7 +42,7 @@ from credentials._flow import Command, CommandResult, Flow, execute
 from credentials._pool import bare_pool
 from credentials._strict_json import parse_object
 from credentials._token_answer import token_in_answer
-from credentials._types import AccessTokenInfo, Clock, TokenRequestOptions
+from credentials._types import AccessTokenInfo, Clock, Place, TokenRequestOptions
 
 _logger = logging.getLogger("credentials")
 

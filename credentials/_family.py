@@ -13,11 +13,11 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any, Self
 
-from credentials._credential import Place, TokenEngine, TokenQuery, Want
+from credentials._credential import TokenEngine, TokenQuery, Want
 from credentials._errors import AuthenticationError, ClientAuthenticationError, told
 from credentials._flow import Flow, ask, run
 from credentials._pool import ConnectionPool
-from credentials._types import AccessTokenInfo, AsyncTokenCredential, TokenCredential, TokenRequestOptions
+from credentials._types import AccessTokenInfo, AsyncTokenCredential, Place, TokenCredential, TokenRequestOptions
 
 
 class Family(ABC):

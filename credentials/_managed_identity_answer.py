@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from credentials._credential import Place
 from credentials._errors import (
     AnswerTooLargeError,
     AuthenticationError,
@@ -36,7 +35,7 @@ from credentials._retry import DelayAfter, retried_flow
 from credentials._strict_json import parse_object
 from credentials._token_answer import provider_error, token_in_answer
 from credentials._token_endpoint import delay_after_failure
-from credentials._types import AccessTokenInfo, is_header_safe
+from credentials._types import AccessTokenInfo, Place, is_header_safe
 from credentials._version import USER_AGENT
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d*)?", re.ASCII)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Mapping
 
-from credentials._credential import Place
 from credentials._errors import AuthenticationError, CredentialUnavailableError, TransportError, scrub
 from credentials._flow import Flow, HttpRequest, HttpResponse, send
 from credentials._managed_identity_answer import (
@@ -31,7 +30,7 @@ from credentials._managed_identity_answer import (
 )
 from credentials._pool import ConnectionPool, bare_pool
 from credentials._strict_json import parse_object
-from credentials._types import AccessTokenInfo
+from credentials._types import AccessTokenInfo, Place
 from credentials._version import USER_AGENT
 
 IMDS_URL = "http://169.254.169.254"

@@ -21,7 +21,6 @@ import ssl
 from dataclasses import replace
 from typing import Any
 
-from credentials._credential import Place
 from credentials._errors import AuthenticationError, CredentialUnavailableError
 from credentials._flow import Flow, HttpRequest, HttpResponse, run
 from credentials._managed_identity_answer import (
@@ -34,7 +33,7 @@ from credentials._managed_identity_answer import (
 )
 from credentials._pool import ConnectionPool
 from credentials._token_endpoint import delay_after_failure
-from credentials._types import AccessTokenInfo
+from credentials._types import AccessTokenInfo, Place
 
 _NAME = "Service Fabric"
 _API_VERSION = "2019-07-01-preview"

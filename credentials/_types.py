@@ -5,6 +5,7 @@ Rules of this file: shapes only, no behaviour; whatever holds a token has a ``re
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict
@@ -66,6 +67,14 @@ class TokenRequestOptions(TypedDict, total=False):
     claims: str
     tenant_id: str
     enable_cae: bool
+
+
+class Place(enum.Enum):
+    """Say where a credential is asked: what is fatal alone may be the next one's turn in a chain."""
+
+    ALONE = enum.auto()
+    CHAIN = enum.auto()
+    DEFAULT = enum.auto()
 
 
 class TokenCredential(Protocol):

@@ -10,10 +10,11 @@ from credentials import AccessToken, AccessTokenInfo, CredentialUnavailableError
 from credentials._authority import check_scopes
 from credentials._chained import AsyncChainedTokenCredential, ChainedTokenCredential
 from credentials._colours import AsyncColour, BlockingColour
-from credentials._credential import Place, TokenQuery
+from credentials._credential import TokenQuery
 from credentials._family import Family
 from credentials._flow import Flow
 from credentials._pool import bare_pool
+from credentials._types import Place
 from tests.credentials.helpers import NOW, Colour
 
 SCOPE = "https://graph.microsoft.com/.default"

@@ -27,8 +27,8 @@ from credentials._azure_powershell import (
     AzurePowerShellCredential,
     process_azure_powershell_result,
 )
-from credentials._credential import Place
 from credentials._flow import CommandResult, Flow
+from credentials._types import Place
 from tests.credentials.helpers import NOW, Clock, Colour
 from tests.credentials.tools import Tool
 

@@ -10,11 +10,11 @@ import pytest
 
 from credentials import AccessTokenInfo
 from credentials import _managed_identity as module
-from credentials._credential import Place
 from credentials._flow import Flow, HttpRequest, SendRequest
 from credentials._managed_identity import AsyncManagedIdentityCredential, ManagedIdentityCredential
 from credentials._managed_identity_answer import Identity, IdentityQuery
 from credentials._pool import bare_pool
+from credentials._types import Place
 from tests.credentials.helpers import NOW, Colour, Played
 from tests.credentials.servers import Exchange, Loopback
 

@@ -15,8 +15,8 @@ from credentials import (
     CredentialUnavailableError,
     UnusableAnswerError,
 )
-from credentials._credential import Place
 from credentials._flow import CommandResult
+from credentials._types import Place
 from tests.credentials.developer_tools import (
     AZ,
     AZD,

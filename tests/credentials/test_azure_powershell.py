@@ -12,8 +12,8 @@ from credentials._azure_powershell import (
     azure_powershell_arguments,
     process_azure_powershell_result,
 )
-from credentials._credential import Place
 from credentials._developer_command import tool_command
+from credentials._types import Place
 from tests.credentials.developer_tools import (
     LATER,
     PWSH,

@@ -17,8 +17,8 @@ from credentials import (
     CredentialUnavailableError,
 )
 from credentials._chained import ChainedTokenCredential
-from credentials._credential import Place
 from credentials._errors import ChainedAuthenticationError, ChainUnavailableError
+from credentials._types import Place
 from obo_middleware.testing import LocalEntra
 from tests.credentials.chains import (
     EXPIRES,

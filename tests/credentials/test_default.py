@@ -15,9 +15,9 @@ from credentials import AccessTokenInfo, AuthenticationError, CredentialUnavaila
 from credentials import _token_endpoint as token_endpoint
 from credentials._chained import AsyncChainedTokenCredential, ChainedTokenCredential
 from credentials._colours import AsyncColour, BlockingColour
-from credentials._credential import Place
 from credentials._default import AsyncDefaultAzureCredential, DefaultAzureCredential
 from credentials._errors import ChainUnavailableError
+from credentials._types import Place
 from obo_middleware.testing import LocalEntra
 from tests.credentials.chains import EXPIRES, SCOPE, Ours, chain, unavailable
 from tests.credentials.defaults import NAMES, default, have_nothing, only, with_members

@@ -13,11 +13,11 @@ import credentials
 from credentials import AccessTokenInfo, ClientSecretCredential, CredentialUnavailableError, aio
 from credentials._cache import key_of
 from credentials._colours import BlockingColour
-from credentials._credential import Place, TokenEngine, TokenQuery
+from credentials._credential import TokenEngine, TokenQuery
 from credentials._family import EngineFamily, Remakable, pool_for
 from credentials._flow import Flow, RunFlow, call
 from credentials._pool import ConnectionPool, bare_pool
-from credentials._types import TokenRequestOptions
+from credentials._types import Place, TokenRequestOptions
 from tests.credentials.helpers import NOW, Clock, Colour, play
 
 

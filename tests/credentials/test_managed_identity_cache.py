@@ -11,12 +11,12 @@ import pytest
 from credentials import AuthenticationError, CredentialUnavailableError, ProviderUnavailableError
 from credentials import _managed_identity as module
 from credentials import _token_endpoint as token_endpoint
-from credentials._credential import Place
 from credentials._drivers import AsyncDriver, BlockingDriver
 from credentials._flow import Flow
 from credentials._managed_identity import ManagedIdentityFamily
 from credentials._managed_identity_answer import Identity
 from credentials._managed_identity_sources import Imds
+from credentials._types import Place
 from tests.credentials.helpers import NOW, Clock, Colour, Drive, in_threads
 from tests.credentials.identities import (
     CLAIMS,

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from credentials import AuthenticationError, CredentialUnavailableError, ProviderUnavailableError
 from credentials import _managed_identity_sources as module
-from credentials._credential import Place
 from credentials._errors import TransportError
 from credentials._flow import HttpResponse, Sleep
 from credentials._managed_identity_answer import Identity
 from credentials._managed_identity_sources import Imds, check_probe_response, process_imds_response
+from credentials._types import Place
 from credentials._version import USER_AGENT
 from tests.credentials.helpers import NOW, Drive, Played, answer, play
 from tests.credentials.identities import RESOURCE, give_tokens, parameters, paths, query, sent

@@ -11,11 +11,11 @@ import pytest
 
 from credentials import AzureAuthorityHosts, ClientCertificate, ClientSecret
 from credentials._authority import Authority
-from credentials._client_authentication import ClientAuthentication
+from credentials._client_authentication import ClientAuthentication, FileAssertion
 from credentials._confidential_client import ConfidentialClient
 from credentials._credential import TokenEngine
 from credentials._drivers import AsyncDriver
-from credentials._errors import TransportError
+from credentials._errors import CredentialUnavailableError, TransportError
 from credentials._flow import Flow, HttpRequest, HttpResponse, RunFlow, SendRequest
 from credentials._region import Region, metadata_request, process_metadata_response
 from credentials._token_endpoint import UserAssertion
@@ -226,6 +226,13 @@ def test_a_region_is_looked_for_before_the_first_request_only() -> None:
     assert second.request.url.startswith("https://uksouth.login.microsoft.com/")
     other = play(one.token_flow(one.query(("t",))), token_answer())
     assert len(other.effects) == 1
+
+
+def test_an_authentication_that_is_not_available_does_not_wait_for_the_region() -> None:
+    one = client(FileAssertion("/does/not/exist"), detecting())
+    played = play(one.token_flow(one.query(("s",))))
+    assert played.effects == []
+    assert isinstance(played.error, CredentialUnavailableError)
 
 
 def test_a_certificates_assertion_is_meant_for_the_central_token_endpoint() -> None:

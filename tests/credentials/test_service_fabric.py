@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credentials import AuthenticationError, ClientAuthenticationError, CredentialUnavailableError
-from credentials._credential import Place
 from credentials._errors import ProviderUnavailableError, TransportError
 from credentials._flow import HttpResponse
 from credentials._managed_identity_answer import IdentityQuery
 from credentials._service_fabric import ServiceFabric, digest_of, process_service_fabric_response
+from credentials._types import Place
 from tests.credentials.fabric_node import ENDPOINT, RESOURCE, SECRET_HEADER, asked, requests, thumbprint, wanted
 from tests.credentials.helpers import NOW, answer, play, token_answer
 
