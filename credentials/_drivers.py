@@ -7,20 +7,21 @@ Rules of this file:
    plain function of the user's does in blocking code, is the caller's to bound.
 3. The blocking driver may run on a thread whose event loop runs; it must then not wait for any flight: its leader
    may be a task of that very loop, or wait for one, which could never go on.
-4. asyncio and subprocess are imported where they are used: an application without them never pays for them.
+4. A thread that waits for a task's flight may be one of those that the task's own event loop needs, for looking up a
+   host name. So it does not wait long; see ``LeaderStalledError``.
+5. asyncio and subprocess are imported where they are used: an application without them never pays for them.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
-import contextvars
 import inspect
-import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
 
 from credentials._addresses import public_flow
+from credentials._background import BackgroundLoop, apart, apart_async
 from credentials._errors import TransportError
 from credentials._flow import (
     AskCredential,
@@ -40,7 +41,7 @@ from credentials._flow import (
 )
 from credentials._http import Reading, failures, native_request, transport_error
 from credentials._pool import ConnectionPool
-from credentials._single_flight import Flight, WouldDeadlockError, running_loop
+from credentials._single_flight import Flight, LeaderStalledError, WouldDeadlockError, running_loop
 from credentials._token_answer import asking, asking_method, info_from
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ CALL_TIMEOUT = 30.0
 """Seconds that a user's function may take."""
 ASK_TIMEOUT = 120.0
 """Seconds that a foreign credential may take: azure-identity waits more than a minute for a metadata endpoint."""
+TASK_PATIENCE = 2.0
+"""Seconds that blocking code waits for a flight that a task leads, before it makes the exchange itself."""
+
+_background = BackgroundLoop()
 
 
 class BlockingDriver:
@@ -81,7 +86,7 @@ class BlockingDriver:
             case SendRequest(request):
                 return self._send(request)
             case ResolveHost(host, timeout):
-                return _apart(lambda: _addresses_of(host), timeout)
+                return apart(lambda: _addresses_of(host), timeout)
             case RunCommand(command):
                 return _process(command).run()
             case RunFlow(flow, pool):
@@ -103,7 +108,7 @@ class BlockingDriver:
             return self.run(public_flow(request))
         # The library bounds each read, so a server that drips its headers could hold a thread for days.
         try:
-            return _apart(lambda: self._send_now(request), request.timeout)
+            return apart(lambda: self._send_now(request), request.timeout)
         except TimeoutError as error:
             raise TransportError("Timeout") from error
 
@@ -156,7 +161,7 @@ class AsyncDriver:
                 return await self._send(request)
             case ResolveHost(host, timeout):
                 async with asyncio.timeout(timeout):
-                    return await asyncio.to_thread(_addresses_of, host)
+                    return await apart_async(lambda: _addresses_of(host))
             case RunCommand(command):
                 return await _run_async(_process(command))
             case RunFlow(flow, pool):
@@ -203,7 +208,10 @@ def _wait(flight: Flight[Any], timeout: float) -> None:
     # loop or of one that waits for this one. A loop that stands still meanwhile would hold all of them up.
     if running_loop() is not None:
         raise WouldDeadlockError
-    concurrent.futures.wait([flight.future], timeout)
+    stalls = flight.by_task and timeout > TASK_PATIENCE
+    concurrent.futures.wait([flight.future], TASK_PATIENCE if stalls else timeout)
+    if stalls and not flight.future.done():
+        raise LeaderStalledError
     _check_landed(flight)
 
 
@@ -241,47 +249,24 @@ def _process(command: Command) -> Process:
 
 
 async def _run_async(process: Process) -> CommandResult:
-    import asyncio
-
     try:
-        return await asyncio.to_thread(process.run)
+        return await apart_async(process.run)
     finally:
         process.end()
 
 
 def _settle(function: Callable[[], Any], timeout: float) -> Any:
-    """Call a function; an awaitable result runs to its end on an event loop of its own, apart from any running one."""
+    """Call a function; an awaitable result runs to its end on the event loop in the background."""
     value = function()
-    return _apart(lambda: _run_on_a_loop(value), timeout) if inspect.isawaitable(value) else value
-
-
-def _run_on_a_loop(value: Awaitable[T]) -> T:
-    import asyncio
-
-    return asyncio.run(_coroutine(value))
-
-
-def _apart(work: Callable[[], T], timeout: float) -> T:
-    """Do work on a thread of its own and return its result; raises ``TimeoutError`` after so many seconds."""
-    outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(work())
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    # With the caller's context variables, as asyncio has it: a user's function may find in them whose request it is.
-    threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
-    return outcome.result(timeout)
+    return _background.run(value, timeout) if inspect.isawaitable(value) else value
 
 
 async def _settle_async(function: Callable[[], Any], shown: Callable[..., Any], timeout: float) -> Any:
-    """Call a function without blocking the loop: on a worker thread unless it is shown to be ``async``."""
+    """Call a function without blocking the loop: on a thread of its own unless it is shown to be ``async``."""
     import asyncio
 
     async with asyncio.timeout(timeout):
-        value = function() if inspect.iscoroutinefunction(shown) else await asyncio.to_thread(_without_stop, function)
+        value = function() if inspect.iscoroutinefunction(shown) else await apart_async(lambda: _without_stop(function))
         return await value if inspect.isawaitable(value) else value
 
 
@@ -291,7 +276,3 @@ def _without_stop(function: Callable[[], Any]) -> Any:
         return function()
     except StopIteration as error:
         raise RuntimeError("the function raised StopIteration") from error
-
-
-async def _coroutine(value: Awaitable[T]) -> T:
-    return await value

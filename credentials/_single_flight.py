@@ -7,12 +7,15 @@ Rules of this file:
 2. A flight's future is marked as running, so that a follower who gives up cannot cancel it for everybody.
 3. A leader that is cancelled has no result to give: its followers elect a new one. A leader's error goes to
    every follower, to each as a fresh object.
-4. The lock guards the table only. Every wait is bounded. Nothing in flight is shared with a forked child.
+4. A leader that is a task may need the very threads that wait for it. A thread that has waited a while leads anew:
+   that is one exchange more, whoever else waits.
+5. The lock guards the table only. Every wait is bounded. Nothing in flight is shared with a forked child.
 """
 
 from __future__ import annotations
 
 import copy
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -39,6 +42,10 @@ class WouldDeadlockError(Exception):
     """Say that waiting on this thread could hold up the leader: an event loop runs here, and would stand still."""
 
 
+class LeaderStalledError(Exception):
+    """Say that a task has led for a while: this thread may be one that its event loop needs for going on."""
+
+
 class LeaderGoneError(Exception):
     """Say that the leader was cancelled before it had a result."""
 
@@ -51,11 +58,12 @@ class Landing(NamedTuple, Generic[T]):
 
 
 class Flight(Generic[T]):
-    """One exchange under way."""
+    """One exchange under way; ``by_task`` says whether it is led on a thread whose event loop runs."""
 
-    __slots__ = ("future",)
+    __slots__ = ("by_task", "future")
 
     def __init__(self) -> None:
+        self.by_task = running_loop() is not None
         self.future: Future[Landing[T]] = Future()
         self.future.set_running_or_notify_cancel()
 
@@ -115,6 +123,8 @@ class FlightTable(Generic[T]):
                     return (yield from self._follow_flow(key, under_way))
                 except WouldDeadlockError:
                     break
+                except LeaderStalledError:
+                    self._take_off_the_table(key, under_way)
                 except LeaderGoneError:
                     continue
         return (yield from exchange())
@@ -156,6 +166,8 @@ def _fresh(error: Exception) -> Exception:
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """Return the event loop that runs on this thread, or None."""
+    if "asyncio" not in sys.modules:
+        return None
     import asyncio  # see the rules of _drivers
 
     try:
