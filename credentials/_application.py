@@ -121,20 +121,38 @@ class AmbientFamily(Remakable, ApplicationFamily):
         return super()._query(scopes, method, options)
 
 
-def check_options(name: str, options: Mapping[str, object]) -> None:
+def check_options(
+    name: str, options: Mapping[str, object], known: Iterable[str] = ClientOptions.__annotations__
+) -> None:
     """Raise ``TypeError`` for an option that there is not, and ``ValueError`` for one that cannot be had."""
-    unknown = sorted(set(options) - set(ClientOptions.__annotations__))
+    unknown = sorted(set(options) - set(known))
     if unknown:
         raise TypeError(f"{name} does not take the option {', '.join(unknown)}")
     if options.get("cache_persistence_options") is not None:
         raise ValueError("cache_persistence_options is not supported: tokens are not written to disk. Leave it out")
+    check_clock(options.get("clock", time.time))
+
+
+def check_clock(clock: object) -> None:
+    """Raise ``ValueError`` for a clock that cannot be asked for the time."""
+    if not callable(clock):
+        raise ValueError("clock must be a function that returns the seconds since the epoch, as time.time does")
 
 
 def allowed_tenants(tenants: Iterable[str] | None) -> tuple[str, ...]:
-    """Return ``additionally_allowed_tenants`` checked; a lone string would be taken for its letters."""
-    if isinstance(tenants, str) or not isinstance(tenants, Iterable | None):
-        raise ValueError(f"additionally_allowed_tenants must be a list, such as [{str(tenants)!r}]")
-    return tuple(tenants or ())
+    """Return ``additionally_allowed_tenants`` checked."""
+    allowed = strings_in(tenants or ())
+    if allowed is None:
+        raise ValueError("additionally_allowed_tenants must be a list of strings, such as ['contoso.com'] or ['*']")
+    return allowed
+
+
+def strings_in(values: object) -> tuple[str, ...] | None:
+    """Return the strings in a list, or None if it is no list of strings; a lone one would be taken for its letters."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        return None
+    strings = tuple(values)
+    return strings if all(isinstance(value, str) for value in strings) else None
 
 
 def one_of(name: str, value: Any, alias: Any) -> Any:

@@ -17,6 +17,8 @@ from credentials._pool import is_loopback, split_url
 
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")  # a leading dash would be an option to a command line tool
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+_SEVERAL = re.compile(r"[A-Za-z0-9_.:/-]+(?: [A-Za-z0-9_.:/-]+)+")
+_ADDRESS = re.compile(r"(?:[a-zA-Z]+://)?[\w.:\[\]-]+(?:/[\w./-]*)?")
 _PUBLIC_HOSTS = ("login.microsoftonline.com", "login.microsoft.com", "login.windows.net", "sts.windows.net")
 
 
@@ -44,7 +46,7 @@ class Authority:
         """
         text = value or environ.get("AZURE_AUTHORITY_HOST") or AzureAuthorityHosts.AZURE_PUBLIC_CLOUD
         if not isinstance(text, str):
-            raise ValueError(f"authority must be a string, the host or https URL of the provider, and not {text!r}")
+            raise ValueError("authority must be a string, the host or https URL of the provider")
         url = text.rstrip(" /") if "://" in text else "https://" + text.rstrip(" /")
         _check_url(text, url, allow_local)
         return cls(url)
@@ -71,8 +73,8 @@ class Authority:
 
 
 def _check_url(text: str, url: str, allow_local: bool) -> None:
-    # What is before an @ may be a password, which neither a text nor an error's context may show.
-    shown = f"authority {text!r}" if "@" not in text else "authority"
+    # What is no address at all may be a secret in the wrong place, and what is before an @ a password.
+    shown = f"authority {text!r}" if _ADDRESS.fullmatch(text) else "authority"
     parts = split_url(url)
     if parts is None:
         raise ValueError(f"{shown} is not a URL")
@@ -93,8 +95,9 @@ def check_tenant(tenant_id: str, name: str = "tenant_id") -> str:
     """Return the tenant id or domain; raises ``ValueError`` for one that cannot be a GUID or a domain."""
     if not isinstance(tenant_id, str) or not _TENANT.fullmatch(tenant_id):
         raise ValueError(
-            f"{name} {tenant_id!r} is not valid: give the tenant's GUID or domain (letters, digits, '-' and '.', "
-            "a letter or digit first)"
+            # Not what was given: where arguments are swapped, it is a secret.
+            f"{name} is not valid: give the tenant's GUID or domain (letters, digits, '-' and '.', a letter or digit "
+            "first)"
         )
     return tenant_id
 
@@ -125,15 +128,17 @@ def check_scopes(scopes: tuple[str, ...], method: str) -> tuple[str, ...]:
     """Return the scopes without doubles; raises ``ValueError`` for none or a malformed one (RFC 6749 section 3.3)."""
     if not scopes:
         raise ValueError(f'"{method}" requires at least one scope')
-    for scope in scopes:
+    for position, scope in enumerate(scopes, 1):
         if not isinstance(scope, str):
-            raise ValueError(f"scope {scope!r} is not a string: give each scope as an argument of its own")
+            raise ValueError(f"scope {position} is not a string: give each scope as an argument of its own")
     return _well_formed(scopes)
 
 
 @functools.lru_cache(maxsize=1024)
 def _well_formed(scopes: tuple[str, ...]) -> tuple[str, ...]:
-    for scope in scopes:
+    for position, scope in enumerate(scopes, 1):
         if not _SCOPE.fullmatch(scope):
-            raise ValueError(f"scope {scope!r} is not valid: write each scope on its own, without spaces or quotes")
+            # By its place, where it may be a secret in the wrong place.
+            shown = repr(scope) if _SEVERAL.fullmatch(scope) else position
+            raise ValueError(f"scope {shown} is not valid: write each scope on its own, without spaces or quotes")
     return tuple(dict.fromkeys(scopes))

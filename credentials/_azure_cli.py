@@ -80,9 +80,7 @@ class AsyncAzureCliCredential(AsyncColour, _AzureCli):
 def check_subscription(subscription: str) -> str:
     """Return the subscription; raises ``ValueError`` unless it has only what names and ids of subscriptions have."""
     if not isinstance(subscription, str) or not _SUBSCRIPTION.fullmatch(subscription):
-        raise ValueError(
-            f"subscription {subscription!r} is not valid: give its name or id (letters, digits, '_', '-', '.', spaces)"
-        )
+        raise ValueError("subscription is not valid: give its name or id (letters, digits, '_', '-', '.', spaces)")
     return subscription
 
 

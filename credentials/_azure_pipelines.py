@@ -66,6 +66,8 @@ class PipelinesAssertion:
         token = self.system_access_token
         if not isinstance(token, str) or not is_header_safe(token):
             raise ValueError(f"system_access_token must be the value of System.AccessToken; {_HINT}")
+        if not isinstance(self.organization_url, str):
+            raise ValueError("organization_url must be the URL of the Azure DevOps organization, a string")
         if self.organization_url:
             _checked(self.organization_url, "organization_url")
 
@@ -112,7 +114,7 @@ class AzurePipelinesFamily(ApplicationFamily):
         authentication = PipelinesAssertion(
             service_connection_id=service_connection_id,
             system_access_token=system_access_token,
-            organization_url=organization_url or "",
+            organization_url="" if organization_url is None else organization_url,
         )
         self._set_up(tenant_id, client_id, authentication, **options)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _PRIVATE_KEY = re.compile(rb"-----BEGIN (?P<kind>[A-Z ]*PRIVATE KEY)-----.+?-----END (?P=kind)-----", re.DOTALL)
 
+_PATH_LIKE = re.compile(r"[/\\]|\.(?:cer|crt|key|p12|pem|pfx)$", re.IGNORECASE)
+_LONGEST_PATH = 300
 FEWEST_BITS = 2048
 """The length of the shortest RSA key that may sign an assertion (RFC 7518 sections 3.3 and 3.5)."""
 
@@ -50,9 +52,22 @@ def read_certificate_file(path: str) -> bytes:
         raise ValueError("the path of the certificate file is a certificate itself: give the path of a file, or data")
     try:
         return Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no path"
-        raise ValueError(f"the certificate file {str(path)!r} cannot be read: {reason}") from error
+    except OSError as error:
+        problem: Exception = OSError(error.errno, error.strerror)
+        reason = error.strerror
+    except ValueError:
+        problem, reason = ValueError("it is no path"), "it is no path"
+    # Not where it was caught: Python's errors hold the path, which may be a secret in the wrong place.
+    raise ValueError(f"the certificate file{shown_path(path)} cannot be read: {reason}") from problem
+
+
+def shown_path(path: object) -> str:
+    """Return a path in quotes, with a space before it, to stand in a text, or nothing if it does not look like a path.
+
+    It may be a secret in the wrong place then.
+    """
+    text = str(path)
+    return f" {text!r}" if len(text) <= _LONGEST_PATH and _PATH_LIKE.search(text) else ""
 
 
 def load_certificate(data: bytes, password: str | bytes | None = None) -> Certificate:

@@ -203,7 +203,7 @@ class AsyncChainedTokenCredential(AsyncColour, ChainFamily):
     """
 
     async def close(self) -> None:
-        """Close the members' connections of this event loop, all of them even if one fails."""
+        """Close the members' connections of this event loop, and blocking ones, all of them even if one fails."""
         await self._close(("close", "__aexit__", "__exit__"))
 
     async def __aenter__(self) -> Self:
@@ -227,6 +227,7 @@ class AsyncChainedTokenCredential(AsyncColour, ChainFamily):
         async with AsyncExitStack() as stack:
             for pool in self._pools():
                 stack.push_async_callback(pool.aclose)
+                stack.callback(pool.close)  # a token provider may have asked for blocking code
             for member in self._foreign():
                 stack.push_async_callback(_call_either, member, names, *why)
 

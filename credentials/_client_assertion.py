@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Unpack
 
+from credentials._application import check_options
 from credentials._client_authentication import FileAssertion, TokenRequestFacts, Unshared, assertion_fields
 from credentials._errors import AuthenticationError, ClientAuthenticationError
 from credentials._flow import Flow, call
@@ -51,9 +52,13 @@ class ClientAssertion(Unshared):
     def from_file(cls, path: str | os.PathLike[str]) -> ClientAssertion:
         """Return an authentication by the token in a file, read for each request (Kubernetes' projected tokens).
 
-        A missing or empty file raises :class:`CredentialUnavailableError` when a token is asked for.
+        A missing or empty file raises :class:`CredentialUnavailableError` when a token is asked for, and what can be no
+        path ``ValueError`` at once.
         """
-        return cls(FileAssertion(os.fspath(path)))
+        name = os.fspath(path) if isinstance(path, os.PathLike) else path
+        if not isinstance(name, str):
+            raise ValueError(f"path must be the path of the token file, a string, and not {type(path).__name__}")
+        return cls(FileAssertion(name))
 
     @classmethod
     def from_managed_identity(
@@ -63,11 +68,17 @@ class ClientAssertion(Unshared):
 
         The app registration must trust the identity (a federated credential). ``client_id`` chooses a user-assigned
         identity, as do the other options of :class:`ManagedIdentityCredential`. ``audience`` differs in other clouds:
-        ``api://AzureADTokenExchangeUSGov``, ``api://AzureADTokenExchangeChina``.
+        ``api://AzureADTokenExchangeUSGov``, ``api://AzureADTokenExchangeChina``. Raises ``ValueError`` for a malformed
+        argument, and ``TypeError`` for an unknown one.
         """
-        from credentials._managed_identity import ManagedIdentityFamily  # few applications have one
+        from credentials import _managed_identity as module  # few applications have one
 
-        return cls(_Identity(ManagedIdentityFamily(client_id=client_id, **options), audience))
+        check_options("ClientAssertion.from_managed_identity", options, module.ManagedIdentityOptions.__annotations__)
+        try:
+            module.resource_of((audience,), "audience")
+        except ValueError:
+            raise ValueError(f"audience must be a string without spaces, such as {TOKEN_EXCHANGE!r}") from None
+        return cls(_Identity(module.ManagedIdentityFamily(client_id=client_id, **options), audience))
 
     @property
     def pools(self) -> tuple[ConnectionPool, ...]:

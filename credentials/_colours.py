@@ -5,6 +5,7 @@ The two classes here are the whole difference between ``credentials`` and ``cred
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,7 +37,7 @@ class BlockingColour(Family):
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
         """Return an access token with its type and refresh time; the errors are those of :meth:`get_token`."""
-        return self._get(scopes, "get_token_info", options or {})
+        return self._get(scopes, "get_token_info", _dictionary(options))
 
     def _get(self, scopes: tuple[str, ...], method: str, options: TokenRequestOptions) -> AccessTokenInfo:
         _check(options)
@@ -84,7 +85,7 @@ class AsyncColour(Family):
 
     async def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
         """Return an access token with its type and refresh time; the errors are those of :meth:`get_token`."""
-        return await self._get(scopes, "get_token_info", options or {})
+        return await self._get(scopes, "get_token_info", _dictionary(options))
 
     async def _get(self, scopes: tuple[str, ...], method: str, options: TokenRequestOptions) -> AccessTokenInfo:
         _check(options)
@@ -116,6 +117,14 @@ def _options(claims: str | None, tenant_id: str | None, enable_cae: bool) -> Tok
         options["claims"] = claims
     if tenant_id:
         options["tenant_id"] = tenant_id
+    return options
+
+
+def _dictionary(options: TokenRequestOptions | None) -> TokenRequestOptions:
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise ValueError(f"options must be a dictionary, and not {type(options).__name__}")
     return options
 
 

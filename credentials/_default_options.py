@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from credentials._application import ClientOptions, allowed_tenants, check_options, one_of
+from credentials._application import ClientOptions, allowed_tenants, check_options, one_of, strings_in
 from credentials._authority import Authority, check_tenant
 from credentials._developer_command import timeout_of
 from credentials._errors import scrub
@@ -124,14 +124,21 @@ def _check_values(options: _Options) -> None:
 
 def check_required(options: _Options, environ: Mapping[str, str]) -> None:
     """Raise ``ValueError`` that names the variables that must be set and are not."""
-    required = options.get("required_env_vars") or ()
-    names = [required] if isinstance(required, str) else [*required]
+    names = _names(options.get("required_env_vars") or ())
     if options.get("require_envvar"):
         names.append(_VARIABLE)
     missing = [name for name in names if not environ.get(name, "").strip()]
     if missing:
         choice = f". Set {_VARIABLE} to one of {', '.join(_VALUES)}" if _VARIABLE in missing else ""
         raise ValueError(f"the environment lacks what is required: {', '.join(missing)} not set or empty{choice}")
+
+
+def _names(required: object) -> list[str]:
+    """Return the names of variables in a list, or the one that stands without a list."""
+    names = strings_in([required] if isinstance(required, str) else required)
+    if names is None or not all(name.isprintable() for name in names):
+        raise ValueError("required_env_vars must be a list of names of environment variables, strings")
+    return [*names]
 
 
 def named_credential(environ: Mapping[str, str]) -> str:

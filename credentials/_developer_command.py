@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypedDict
 
-from credentials._application import CACHE_SIZE, allowed_tenants, one_of
+from credentials._application import CACHE_SIZE, allowed_tenants, check_clock, one_of
 from credentials._authority import check_scopes, check_tenant, resolve_tenant
 from credentials._cache import key_of
 from credentials._credential import TokenEngine, TokenQuery
@@ -101,6 +101,7 @@ class DeveloperTool(Remakable, EngineFamily):
         # Without a tenant of its own the credential is bound to none, so each may be asked for.
         self._allowed = frozenset(allowed if tenant_id else "*")
         self._timeout = timeout_of(process_timeout, process_timeout_in_ms)
+        check_clock(clock)
         self._engine = TokenEngine(cache_size=CACHE_SIZE, clock=clock)
         self._pool = bare_pool()
 
@@ -122,9 +123,9 @@ class DeveloperTool(Remakable, EngineFamily):
         return TokenQuery(scopes=checked, tenant_id=tenant, application=application, claims=options.get("claims"))
 
     def _check_scopes(self, scopes: tuple[str, ...], method: str) -> tuple[str, ...]:
-        for scope in scopes:
+        for position, scope in enumerate(scopes, 1):
             if not isinstance(scope, str) or not _SCOPE.fullmatch(scope):
-                raise ValueError(f"scope {scope!r} is not valid: it may have letters, digits and any of _ - . : /")
+                raise ValueError(f"scope {position} is not valid: it may have letters, digits and any of _ - . : /")
         return check_scopes(scopes, method)
 
     def _token_flow(self, query: TokenQuery) -> Flow[AccessTokenInfo]:
@@ -181,7 +182,8 @@ def timeout_of(seconds: float | None, milliseconds: float | None) -> float:
     for name, value, unit in (("process_timeout", seconds, 1), ("process_timeout_in_ms", milliseconds, 1000)):
         # No operating system waits for any number of seconds whatever.
         if value is not None and not (type(value) in (int, float) and 0 < value <= _A_DAY * unit):
-            raise ValueError(f"{name} {value!r} must be a positive number, and a day at most")
+            shown = repr(value) if isinstance(value, int | float) else f"(a {type(value).__name__})"
+            raise ValueError(f"{name} {shown} must be a positive number, and a day at most")
     timeout = one_of("process_timeout", seconds, milliseconds and milliseconds / 1000)
     return float(timeout or PROCESS_TIMEOUT)
 

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any, Self
 
+from credentials._certificate import shown_path
 from credentials._credential import TokenEngine, TokenQuery, Want
 from credentials._errors import AuthenticationError, ClientAuthenticationError, told
 from credentials._flow import Flow, ask, run
@@ -107,15 +108,19 @@ class EngineFamily(Family):
 def pool_for(connection_verify: ssl.SSLContext | str | os.PathLike[str] | bool) -> ConnectionPool:
     """Return a pool that trusts the public authorities, those in a PEM file, or what an ``SSLContext`` says.
 
-    Raises ``ValueError`` for False: without verification a token request would hand its secret to anyone.
+    Raises ``ValueError`` for anything else, False too: without verification a token request would hand its secret to
+    anyone.
     """
     if isinstance(connection_verify, ssl.SSLContext):
         return ConnectionPool(ssl_context=connection_verify)
     if isinstance(connection_verify, (str, os.PathLike)):
         try:
             return ConnectionPool(ssl_context=ssl.create_default_context(cafile=connection_verify))
-        except OSError as error:
-            raise ValueError(f"connection_verify {str(connection_verify)!r} is not a readable PEM file") from error
-    if not connection_verify:
-        raise ValueError("connection_verify=False is not supported: give the path of the authority's PEM file instead")
+        except (OSError, ValueError) as error:
+            shown = shown_path(connection_verify)
+            raise ValueError(f"connection_verify{shown} is not a readable PEM file") from error
+    if connection_verify is not True:
+        raise ValueError(
+            "connection_verify: give the path of the authority's PEM file or an ssl.SSLContext; False is not supported"
+        )
     return ConnectionPool()

@@ -17,6 +17,8 @@ from credentials._pool import bare_pool
 from credentials._strict_json import parse_object
 
 _LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_WRITTEN = re.compile(r"[A-Za-z]{1,15}(?: [A-Za-z]{1,15}){0,2} ?[0-9]?")
+"""How people write a region's name. Nothing else is repeated in an error: it may be a secret in the wrong place."""
 _METADATA = "http://169.254.169.254/metadata/instance/compute?api-version=2021-02-01"
 _PATIENCE = 2.0
 """Seconds for the metadata service, which answers at once where there is one."""
@@ -33,7 +35,8 @@ class Region:
         text = str.__str__(name) if isinstance(name, str) else ""
         detect = text.lower() in ("tryautodetect", "true")
         if not detect and not _LABEL.fullmatch(text):
-            raise ValueError(f"regional_authority {name!r} must be the name of an Azure region, such as 'westeurope'")
+            shown = f"regional_authority {text!r}" if _WRITTEN.fullmatch(text) else "regional_authority"
+            raise ValueError(f"{shown} must be the name of an Azure region, such as 'westeurope'")
         told = environ.get("REGION_NAME", "").replace(" ", "").lower() if detect else text
         # None: not known yet. Empty: not to be found, and so the central authority serves.
         self._name: str | None = told if _LABEL.fullmatch(told) else None

@@ -82,7 +82,7 @@ class AsyncWorkloadIdentityCredential(AsyncColour, WorkloadIdentityFamily):
 def _sought(argument: str, variable: str, given: str | os.PathLike[str] | None) -> _Sought:
     value = os.fspath(given) if isinstance(given, os.PathLike) else given or os.environ.get(variable, "")
     if not isinstance(value, str):
-        raise ValueError(f"{argument} {value!r} must be a string")
+        raise ValueError(f"{argument} must be a string, and not {type(value).__name__}")
     return _Sought(argument, variable, value)
 
 

@@ -62,6 +62,11 @@ class Pool:
             raise self.error
 
 
+def closed_by(colour: Colour) -> list[str]:
+    """Return how each connection of a chain's members is closed with the chain."""
+    return ["blocking", "async"] if colour.name == "async" else ["blocking"]
+
+
 class Scripted(Family):
     """Give one outcome after the other, the last one again and again; `kept` is the token in its cache."""
 

@@ -200,7 +200,7 @@ def test_each_clouds_authority_is_asked_under_either_name(colour: Colour, name: 
         ({"func": proof, "authority": "a.example", "authority_host": "b.example"}, "authority is given twice"),
         ({"func": proof, "authority": "http://login.example"}, "https"),
         ({"func": proof, "cache_persistence_options": object()}, "cache_persistence_options is not supported"),
-        ({"func": proof, "additionally_allowed_tenants": "*"}, r"must be a list, such as \['\*'\]"),
+        ({"func": proof, "additionally_allowed_tenants": "*"}, "must be a list of strings"),
         ({"func": proof, "additionally_allowed_tenants": 5}, "must be a list"),
     ],
 )

@@ -79,7 +79,7 @@ def test_the_resource_is_the_scope_without_its_default(scope: str, resource: str
 
 @pytest.mark.parametrize("subscription", ["a;b", "-h", "a'b", 'a"b', "a/b", "a\nb", "é", "a$b", 5])
 def test_a_subscription_with_other_characters_is_refused(subscription: Any) -> None:
-    with pytest.raises(ValueError, match=r"subscription .* is not valid"):
+    with pytest.raises(ValueError, match="subscription is not valid"):
         of(AZ, subscription=subscription)
 
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from credentials import ClientSecretCredential, ManagedIdentityCredential
+from credentials import ClientSecretCredential, ManagedIdentityCredential, get_bearer_token_provider
 from credentials._chained import AsyncChainedTokenCredential, ChainedTokenCredential
-from tests.credentials.chains import SCOPE, AsyncOurs, AsyncTheirs, Ours, Plain, Theirs, chain
+from tests.credentials.chains import SCOPE, AsyncOurs, AsyncTheirs, Ours, Plain, Theirs, chain, closed_by
 from tests.credentials.helpers import Colour
+from tests.credentials.servers import loopback
+
+ANSWER = b'{"access_token": "tok", "token_type": "Bearer", "expires_in": 3600}'
 
 
 def closed(colour: Colour, one: Any) -> None:
@@ -43,7 +46,7 @@ def test_members_of_ours_are_closed_in_the_chains_colour(colour: Colour) -> None
     one = chain(colour, members[0], chain("blocking", members[1]), chain("async", members[2]))
     closed(colour, one)
     used(colour, one)
-    assert [member.connections.closed for member in members] == [[colour.name] * 2] * 3
+    assert [member.connections.closed for member in members] == [closed_by(colour) * 2] * 3
 
 
 def test_other_members_are_entered_and_left() -> None:
@@ -69,6 +72,16 @@ def test_other_members_are_closed() -> None:
     ):
         closed(Colour(colour), chain(colour, Plain("nothing to close"), member))
         assert member.events == events
+
+
+def test_an_awaitable_chain_closes_what_a_token_provider_opened_for_blocking_code() -> None:
+    with loopback(lambda exchange: exchange.reply(200, ANSWER)) as server:
+        member = ClientSecretCredential("t", "c", "s", authority=server.url, allow_local_authority=True)
+        one = chain("async", chain("async", member))
+        assert get_bearer_token_provider(one, SCOPE)() == "tok"
+        assert len(member._pool._blocking) == 1
+        closed(Colour("async"), one)
+        assert len(member._pool._blocking) == 0
 
 
 class Half:
@@ -129,7 +142,7 @@ def test_a_failing_close_leaves_no_other_member_open(colour: Colour, end: Callab
         end(colour, chain(colour, *members))
     assert members[0].events[-1] in ("close", None)
     assert len(members[0].events) == len(members[2].events)
-    assert [member.connections.closed for member in (members[1], members[3])] == [[colour.name]] * 2
+    assert [member.connections.closed for member in (members[1], members[3])] == [closed_by(colour)] * 2
 
 
 def test_members_that_were_entered_are_closed_if_another_cannot_be(colour: Colour) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -187,25 +186,6 @@ def test_a_cancelled_task_ends_the_program_and_all_it_started(pool: ConnectionPo
 
     asyncio.run(cancel())
     life.wait_until_all_are_gone()
-
-
-def test_a_task_cancelled_before_a_worker_was_free_starts_nothing(pool: ConnectionPool, tool: Tool) -> None:
-    tool.says()
-    release = threading.Event()
-
-    async def cancel() -> None:
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
-        busy = asyncio.create_task(asyncio.to_thread(release.wait, 30))
-        task = asyncio.create_task(AsyncDriver(pool).run(running(tool)))
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        release.set()
-        await busy
-
-    asyncio.run(cancel())
-    assert tool.runs == []
 
 
 def test_another_thread_can_end_a_program_and_all_it_started(tool: Tool, life: Life) -> None:

@@ -19,7 +19,7 @@ from credentials._default import AsyncDefaultAzureCredential, DefaultAzureCreden
 from credentials._errors import ChainUnavailableError
 from credentials._types import Place
 from obo_middleware.testing import LocalEntra
-from tests.credentials.chains import EXPIRES, SCOPE, Ours, chain, unavailable
+from tests.credentials.chains import EXPIRES, SCOPE, Ours, chain, closed_by, unavailable
 from tests.credentials.defaults import NAMES, default, have_nothing, only, with_members
 from tests.credentials.developer_tools import AZ, on_path
 from tests.credentials.federation import foreign_token, trust_issuer
@@ -258,7 +258,7 @@ def test_a_tools_trouble_is_the_next_ones_turn(colour: Colour, monkeypatch: pyte
 def test_closing_it_closes_its_members(colour: Colour) -> None:
     member = Ours("a")
     colour.get_token(with_members(colour, member), SCOPE)
-    assert member.connections.closed == [colour.name]
+    assert member.connections.closed == closed_by(colour)
 
 
 @pytest.mark.parametrize("kind", [DefaultAzureCredential, AsyncDefaultAzureCredential])
