@@ -42,7 +42,7 @@ TARGETS = (
     Target("obo_middleware._validation", _tests(CORE, f"remembered_tokens {_TOKENS} issuers_servers metadata")),
     Target("obo_middleware._user", _tests(CORE, f"user issuers_users {_TOKENS}"), ("User", "claim_at")),
     Target("obo_middleware._trusted_issuer", _tests(CORE, "trusted_issuer issuers_documents issuers_users")),
-    Target("obo_middleware._urls", _tests(CORE, "downstream_api trusted_issuer protected_resource settings")),
+    Target("obo_middleware._urls", _tests(CORE, "urls downstream_api trusted_issuer protected_resource settings")),
     Target("obo_middleware._downstream_api", _tests(CORE, "downstream_api settings")),
     Target("obo_middleware._lease", _tests(CORE, f"lease {_AUTH}")),
     Target("obo_middleware._auth", _tests(CORE, _AUTH)),
