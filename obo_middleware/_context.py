@@ -93,7 +93,7 @@ class Context:
                 f"the user signed in at {user.issuer}, which knows no authentication context of Entra"
             )
         held = user.claims.get("acrs")
-        if value not in (held if isinstance(held, list) else [held]):
+        if value not in (held if isinstance(held, list | tuple) else [held]):
             claims = json.dumps({"access_token": {"acrs": {"essential": True, "value": value}}})
             raise AuthenticationContextError(
                 "the sign-in has not the authentication context of the route", claims=claims

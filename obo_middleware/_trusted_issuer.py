@@ -31,8 +31,8 @@ class TrustedIssuer:
 
     Args:
         issuer: Its URL, exactly as it stands in ``iss``: https, or http to a loopback address.
-        audiences: The exact ``aud`` values to accept: this API's own, and nobody else's. A client's id is that of its ID
-            tokens too.
+        audiences: The exact ``aud`` values to accept: this API's own, and nobody else's. A client's id
+            stands in that client's ID tokens.
         algorithms: The algorithms that it signs with; no others are accepted.
         jwks_uri: Where its keys are; default what its metadata says (OpenID Connect Discovery, RFC 8414).
         key_hosts: The hosts, with their ports if unusual, where metadata may say that keys are, beside the issuer's.
