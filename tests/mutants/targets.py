@@ -38,7 +38,7 @@ TARGETS = (
     Target("obo_middleware._claims", _tests(CORE, f"partition {_TOKENS}")),
     Target("obo_middleware._keys", _tests(CORE, f"{_DOCUMENTS} advisories validation")),
     Target("obo_middleware._discovery", _tests(CORE, f"{_DOCUMENTS} validation tenants issuers_servers")),
-    Target("obo_middleware._metadata", _tests(CORE, f"metadata {_DOCUMENTS} validation")),
+    Target("obo_middleware._metadata", _tests(CORE, f"metadata metadata_failures {_DOCUMENTS} validation")),
     Target("obo_middleware._validation", _tests(CORE, f"remembered_tokens {_TOKENS} issuers_servers metadata")),
     Target("obo_middleware._user", _tests(CORE, f"user issuers_users {_TOKENS}"), ("User", "claim_at")),
     Target("obo_middleware._trusted_issuer", _tests(CORE, "trusted_issuer issuers_documents issuers_users")),
