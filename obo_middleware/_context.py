@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import httpx
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # Microsoft Entra ID: the ids of authentication contexts are c1 to c99.
 _AUTHENTICATION_CONTEXT = re.compile(r"c[1-9][0-9]?")
 
+P = ParamSpec("P")
+T = TypeVar("T")
 C = TypeVar("C", OnBehalfOfCredential, AsyncOnBehalfOfCredential)
 
 
@@ -103,6 +105,10 @@ class Context:
     def begin(self) -> None:
         """Begin the request: from now on its task or thread can use no other request's clients."""
         self._lease.begin()
+
+    def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do one step of a request that is not handled in one go: only within it is this the request at hand."""
+        return self._lease.run(step, *args, **kwargs)
 
     def end(self) -> None:
         """End the request: every client and credential made from this context refuses from now on."""
