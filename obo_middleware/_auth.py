@@ -37,6 +37,8 @@ _SEAL = "obo_middleware"
 # The extensions of httpx that send a request elsewhere than to its URL, or accept somebody else's certificate.
 _ELSEWHERE = frozenset({"target", "sni_hostname"})
 _PORTS = {"http": 80, "https": 443}
+_MOST_DECODINGS = 8
+"""How often a path may be encoded over itself. No server decodes as often, and each time costs a look at all of it."""
 
 
 class TokenSource(Protocol):
@@ -90,10 +92,18 @@ def _origin(url: Any) -> tuple[str, bytes, int | None]:
 
 
 def _climbs(path: bytes) -> bool:
-    """Tell whether a path has a dot segment in any spelling that some server resolves: encoded, twice, with ``;``."""
+    """Tell whether a path has a dot segment in any spelling that some server resolves: encoded, twice, with ``;``.
+
+    One that is encoded too often to say so counts as one that has.
+    """
     plain = path
-    while (decoded := urllib.parse.unquote_to_bytes(plain)) != plain:
+    for _ in range(_MOST_DECODINGS + 1):
+        decoded = urllib.parse.unquote_to_bytes(plain)
+        if decoded == plain:
+            break
         plain = decoded
+    else:
+        return True
     segments = (segment.partition(b";")[0] for segment in plain.replace(b"\\", b"/").split(b"/"))
     return any(segment in (b".", b"..") for segment in segments)
 

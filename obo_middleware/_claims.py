@@ -143,8 +143,11 @@ def check_foreign_shape(parsed: ParsedToken, trusted: TrustedIssuer) -> None:
 def _is_other_kind(parsed: ParsedToken) -> bool:
     """Tell whether a token says that it is no access token (RFC 8725 section 3.12)."""
     claims = parsed.claims
+    # RFC 8417 section 2.2: what tells of events, such as a logout, grants nothing, also where its ``typ`` is just JWT.
+    if "events" in claims:
+        return True
     # Keycloak's and Amazon Cognito's own claims; their ID and refresh tokens are signed by the same issuer.
-    if claims.get("typ") in ("ID", "Refresh", "Offline") or claims.get("token_use", "access") != "access":
+    if claims.get("typ") in ("ID", "Refresh", "Offline", "Logout") or claims.get("token_use", "access") != "access":
         return True
     return parsed.header.get("typ") not in ACCESS_TOKEN_TYPES and not _ID_TOKEN_CLAIMS.isdisjoint(claims)
 

@@ -7,15 +7,17 @@ ends; nothing is made before it is asked for.
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import httpx
 
 from credentials import AsyncTokenCredential, TokenCredential
 from credentials.kernel import AsyncOnBehalfOfCredential, OnBehalfOfCredential
 from obo_middleware._auth import async_client, blocking_client
+from obo_middleware._claims import LEEWAY
 from obo_middleware._lease import Lease
 from obo_middleware._urls import wrong
 from obo_middleware._user import User
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 # Microsoft Entra ID: the ids of authentication contexts are c1 to c99.
 _AUTHENTICATION_CONTEXT = re.compile(r"c[1-9][0-9]?")
 
+P = ParamSpec("P")
+T = TypeVar("T")
 C = TypeVar("C", OnBehalfOfCredential, AsyncOnBehalfOfCredential)
 
 
@@ -68,10 +72,7 @@ class Context:
         acr_values = checked_step_up(acr_values, max_age)
         user = self._signed_in().user
         strong = not acr_values or user.claims.get("acr") in acr_values
-        signed_in_at = user.claims.get("auth_time")
-        if not isinstance(signed_in_at, (int, float)):
-            signed_in_at = 0
-        recent = max_age is None or self._runtime.settings.clock() - signed_in_at <= max_age
+        recent = max_age is None or age_of_sign_in(user, self._runtime.settings.clock()) <= max_age
         if not (strong and recent):
             raise InsufficientUserAuthenticationError(
                 "the sign-in is too weak or too old for the route", acr_values=acr_values, max_age=max_age
@@ -82,12 +83,19 @@ class Context:
         """Return the user if their sign-in satisfied an authentication context of Entra, such as ``c1``.
 
         Raises :class:`AuthenticationContextError` otherwise, which asks the client for it in a claims challenge,
-        and :class:`MissingTokenError` if there is no user.
+        :class:`InsufficientScopeError` for a user of another issuer, and :class:`MissingTokenError` if there is no
+        user.
         """
         check_authentication_context(value)
-        user = self._signed_in().user
+        valid = self._signed_in()
+        user = valid.user
+        if not valid.exchangeable:
+            # The claim of that name says something else there, or the issuer lets its users write it.
+            raise InsufficientScopeError(
+                f"the user signed in at {user.issuer}, which knows no authentication context of Entra"
+            )
         held = user.claims.get("acrs")
-        if value not in (held if isinstance(held, list) else [held]):
+        if value not in (held if isinstance(held, list | tuple) else [held]):
             claims = json.dumps({"access_token": {"acrs": {"essential": True, "value": value}}})
             raise AuthenticationContextError(
                 "the sign-in has not the authentication context of the route", claims=claims
@@ -97,6 +105,10 @@ class Context:
     def begin(self) -> None:
         """Begin the request: from now on its task or thread can use no other request's clients."""
         self._lease.begin()
+
+    def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do one step of a request that is not handled in one go: only within it is this the request at hand."""
+        return self._lease.run(step, *args, **kwargs)
 
     def end(self) -> None:
         """End the request: every client and credential made from this context refuses from now on."""
@@ -128,6 +140,14 @@ class Context:
             tenant_id=runtime.tenant_of(valid),
             check=self._lease.check,
         )
+
+
+def age_of_sign_in(user: User, now: float) -> float:
+    """Return how many seconds ago a user signed in (``auth_time``); without end where the token does not say."""
+    at = user.claims.get("auth_time")
+    if isinstance(at, bool) or not isinstance(at, (int, float)) or not 0 <= at <= now + LEEWAY:
+        return math.inf
+    return now - at
 
 
 def checked_step_up(acr_values: Sequence[str], max_age: int | None) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ _MICROSOFT = frozenset(
     }
 )
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_PORTS = {"http": 80, "https": 443}
 _PRINTABLE = re.compile(r"[!-~]+")
 TEMPLATE = "{tenantid}"
 """What stands for the tenant in an issuer that many tenants share."""
@@ -132,6 +133,18 @@ def may_issue(authority: str, issuer: str) -> bool:
     scheme, hosts = _homes(authority)
     parts = _split(issuer)
     return parts.scheme == scheme and parts.netloc in hosts
+
+
+def is_at_authority(authority: str, url: str) -> bool:
+    """Tell whether a URL leads to the authority, by any of its hosts and in any spelling of them."""
+    here, there = _server_of(authority), _server_of(url)
+    return here == there or {here, there} <= {(host, 443) for host in _MICROSOFT}
+
+
+def _server_of(url: str) -> tuple[str, int]:
+    """Return the host and port that a URL leads to; the case of a name and the dot at its end mean nothing."""
+    parts = urllib.parse.urlsplit(url)
+    return (parts.hostname or "").rstrip("."), parts.port or _PORTS[parts.scheme]
 
 
 def _homes(authority: str) -> tuple[str, Collection[str]]:

@@ -7,10 +7,15 @@ context of the request.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from contextvars import ContextVar, Token
+from typing import ParamSpec, TypeVar
 
 from credentials.kernel import Clock
 from obo_middleware.errors import RefusedRequestError, RequestEndedError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Lease:
@@ -31,11 +36,19 @@ class Lease:
         """Make this the request at hand, for the task or thread that handles it and for what that starts."""
         self._before = _at_hand.set(self)
 
+    def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make this the request at hand for one step of it: a thread may have steps of other requests in between."""
+        before = _at_hand.set(self)
+        try:
+            return step(*args, **kwargs)
+        finally:
+            _at_hand.reset(before)
+
     def end(self) -> None:
         """End the request."""
         self.ended = True
         if self._before is not None:
-            # Some servers close an answer in another thread; what is left behind there is over, so it does no harm.
+            # An app may be closed out of another task; what is left behind here is over, so it does no harm.
             with contextlib.suppress(ValueError):
                 _at_hand.reset(self._before)
             self._before = None
@@ -50,6 +63,8 @@ class Lease:
         if self._until is not None and self._clock() >= self._until:
             raise RequestEndedError("the token of this connection's user has expired: the client has to connect anew.")
         at_hand = _at_hand.get()
+        # One that is over does not count: its task or thread may work for others now, as a session's does whose first
+        # request started it.
         if at_hand is not None and at_hand is not self and not at_hand.ended:
             raise RefusedRequestError(
                 "this client or credential belongs to another request than the one that is handled here. "

@@ -31,6 +31,7 @@ from credentials.kernel import (
     HttpResponse,
     ProviderUnavailableError,
     TransportError,
+    scrub,
     send,
 )
 from obo_middleware._discovery import Place, process_document
@@ -109,7 +110,12 @@ class Issuer:
         except (UpstreamUnavailableError, ConfigurationError) as error:
             if isinstance(error, UpstreamUnavailableError):
                 error.retry_after = FAILURE_KEPT
-            self._failure = error
+            else:
+                # Once for each fetch: anybody can send requests, with tokens that nobody signed, meanwhile.
+                _logger.error("%s: %s", type(error).__name__, scrub(str(error)))
+                error.logged = True
+            # A copy has no traceback, whose frames hold the request that came first, with its token and its cookies.
+            self._failure = copy.copy(error)
             self._next_fetch = self._clock() + FAILURE_KEPT
             raise
 
@@ -143,6 +149,7 @@ class Issuer:
         if not keys:
             raise UpstreamUnavailableError(f"{jwks_uri} has no usable signing key")
         self._metadata = IssuerMetadata(issuer=issuer, jwks_uri=jwks_uri, keys=keys, fetched_at=self._clock())
+        self._failure = None
         if old is not None and old.keys != keys:
             self._on_change()
         return self._metadata

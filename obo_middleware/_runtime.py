@@ -195,7 +195,8 @@ class Runtime:
         if not isinstance(answer, OboError):
             answer = OboError(type(error).__name__)
         name, text = type(answer).__name__, scrub(str(answer))  # a handler may have put anything into its error
-        if isinstance(answer, (ConfigurationError, RefusedRequestError)) or type(answer) is OboError:
+        serious = isinstance(answer, (ConfigurationError, RefusedRequestError)) or type(answer) is OboError
+        if serious and not answer.logged:
             _logger.error("%s: %s", name, text, exc_info=error)
         elif isinstance(answer, (UpstreamUnavailableError, UnusableUpstreamError)):
             _logger.warning("%s: %s", name, text)

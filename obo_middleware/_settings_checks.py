@@ -15,11 +15,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from credentials import ClientAssertion, ClientCertificate, ClientSecret
-from credentials.kernel import ClientAuthentication, is_loopback
+from credentials.kernel import ClientAuthentication
+from obo_middleware._discovery import is_at_authority
 from obo_middleware._downstream_api import DownstreamApi, check_each_scope
 from obo_middleware._protected_resource import ProtectedResource
 from obo_middleware._trusted_issuer import TrustedIssuer
-from obo_middleware._urls import wrong
+from obo_middleware._urls import is_here, wrong
 
 if TYPE_CHECKING:
     from obo_middleware._settings import Settings
@@ -118,13 +119,13 @@ def _check_authority(settings: Settings) -> None:
     except ValueError as error:
         fix = "give a host such as login.microsoftonline.com; http needs a loopback address and allow_local_issuer=True"
         raise wrong("authority", str(error), fix) from error
-    if is_loopback(authority.host) and not settings.allow_local_issuer:
+    if is_here(authority.host) and not settings.allow_local_issuer:
         raise wrong(
             "authority",
             f"{authority.url!r} is on this machine, where anybody can sign tokens",
             "set allow_local_issuer=True if this is a test, and never in production",
         )
-    if is_loopback(authority.host) and settings.refuse_private_addresses:
+    if is_here(authority.host) and settings.refuse_private_addresses:
         raise wrong(
             "refuse_private_addresses",
             f"is True, but the authority {authority.url!r} is on this machine",
@@ -182,14 +183,15 @@ def _check_issuers(settings: Settings) -> None:
 
 
 def _check_issuer(issuer: TrustedIssuer, settings: Settings) -> None:
-    if urllib.parse.urlsplit(issuer.issuer).netloc.lower() == urllib.parse.urlsplit(settings.authority_url).netloc:
+    # Past these settings' tenants, clients and guests, under whichever of its names.
+    if is_at_authority(settings.authority_url, issuer.issuer):
         raise wrong(
             "issuers",
             f"has {issuer.issuer!r}, which is at the authority itself",
             "say with tenant_id and allowed_tenants whose users of Entra may call",
         )
     urls = [url for url in (issuer.issuer, issuer.jwks_uri) if url is not None]
-    if not any(is_loopback(urllib.parse.urlsplit(url).hostname or "") for url in urls):
+    if not any(is_here(urllib.parse.urlsplit(url).hostname or "") for url in urls):
         return
     if not settings.allow_local_issuer:
         raise wrong(

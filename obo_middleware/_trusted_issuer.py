@@ -10,8 +10,7 @@ import urllib.parse
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from credentials.kernel import is_loopback
-from obo_middleware._urls import checked_url, wrong
+from obo_middleware._urls import checked_url, is_here, wrong
 
 ALGORITHMS = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -32,7 +31,8 @@ class TrustedIssuer:
 
     Args:
         issuer: Its URL, exactly as it stands in ``iss``: https, or http to a loopback address.
-        audiences: The exact ``aud`` values to accept: this API's own, and nobody else's.
+        audiences: The exact ``aud`` values to accept: this API's own, and nobody else's. A client's id
+            stands in that client's ID tokens.
         algorithms: The algorithms that it signs with; no others are accepted.
         jwks_uri: Where its keys are; default what its metadata says (OpenID Connect Discovery, RFC 8414).
         key_hosts: The hosts, with their ports if unusual, where metadata may say that keys are, beside the issuer's.
@@ -84,12 +84,12 @@ class TrustedIssuer:
     def _checked_hosts(self) -> frozenset[str]:
         fix = "list hosts without scheme and path, such as 'keys.example.com', or give jwks_uri instead"
         hosts = {host.lower() for host in _texts("key_hosts", self.key_hosts, fix)}
-        at_home = is_loopback(urllib.parse.urlsplit(self.issuer).hostname or "")
+        at_home = is_here(urllib.parse.urlsplit(self.issuer).hostname or "")
         for host in hosts:
             if not _NETLOC.fullmatch(host):
                 raise wrong("key_hosts", f"contains {host!r}", fix)
             # Or a loopback issuer could come in past Settings' allow_local_issuer.
-            if not at_home and is_loopback(urllib.parse.urlsplit(f"//{host}").hostname or ""):
+            if not at_home and is_here(urllib.parse.urlsplit(f"//{host}").hostname or ""):
                 raise wrong("key_hosts", f"contains {host!r}, which is on this machine", "name the issuer's own hosts")
         return frozenset(hosts)
 

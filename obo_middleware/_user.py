@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from obo_middleware._trusted_issuer import ClaimName, TrustedIssuer
+from obo_middleware.errors import InvalidTokenError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +18,11 @@ class User:
     ``object_id`` with ``tenant_id`` is who the user is, everywhere and for ever; ``subject`` is the same
     within this app only. ``name`` is for display, never for decisions. ``scopes`` and ``roles`` are what the
     token grants, ``client_id`` is the calling application, ``expires_on`` the token's end in seconds since
-    the epoch, ``issuer`` who issued it, and ``claims`` all claims, not to be changed. For a user of another
-    issuer than Entra, ``tenant_id`` is that issuer too, so that no other issuer can name the same user.
+    the epoch, ``issuer`` who issued it, and ``claims`` all claims. For a user of another issuer than Entra,
+    ``tenant_id`` is that issuer too, so that no other issuer can name the same user.
+
+    A user serves every request with the same token, so nothing in ``claims`` can be changed: its lists are tuples, and
+    objects within it read-only mappings. ``json.dumps(user.claims, default=dict)`` writes them as they came.
     """
 
     object_id: str
@@ -36,7 +40,7 @@ class User:
     def handles_claims_challenges(self) -> bool:
         """Whether the calling application declared that it answers claims challenges (``xms_cc`` contains ``cp1``)."""
         declared = self.claims.get("xms_cc")
-        names = declared if isinstance(declared, list) else [declared]
+        names = declared if isinstance(declared, list | tuple) else [declared]
         return any(isinstance(name, str) and name.lower() == "cp1" for name in names)
 
     # What Starlette and its relatives expect of a user.
@@ -71,7 +75,7 @@ def user_from_claims(claims: Mapping[str, Any]) -> User:
         client_id=claims.get("azp") or claims.get("appid") or "",
         expires_on=int(claims["exp"]),
         issuer=claims["iss"],
-        claims=MappingProxyType(dict(claims)),
+        claims=_frozen_claims(claims),
     )
 
 
@@ -91,8 +95,23 @@ def user_of_issuer(claims: Mapping[str, Any], trusted: TrustedIssuer) -> User:
         client_id=claim_at(claims, trusted.client_id_claim, ""),
         expires_on=int(claims["exp"]),
         issuer=trusted.issuer,
-        claims=MappingProxyType(dict(claims)),
+        claims=_frozen_claims(claims),
     )
+
+
+def _frozen_claims(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return MappingProxyType({name: _frozen(value) for name, value in claims.items()})
+    except RecursionError:
+        problem = "the claims are nested too deeply"
+    raise InvalidTokenError(problem)
+
+
+def _frozen(value: Any) -> Any:
+    """Return a value of JSON so that nobody can change it, however deep."""
+    if isinstance(value, dict):
+        return MappingProxyType({name: _frozen(member) for name, member in value.items()})
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def claim_at(claims: Mapping[str, Any], name: ClaimName, default: object) -> Any:

@@ -6,7 +6,7 @@ Facts: the ASGI specification 3.0 (HTTP, WebSocket, Lifespan, and the WebSocket 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from obo_middleware._challenge import Reply
 from obo_middleware._context import AsyncContext
@@ -14,9 +14,6 @@ from obo_middleware._runtime import Answerable, Runtime, answerable_in
 from obo_middleware._settings import Settings
 from obo_middleware._user import User
 from obo_middleware._validation import Validated
-
-if TYPE_CHECKING:
-    from asyncio import Event
 
 __all__ = ["OnBehalfOfMiddleware"]
 
@@ -153,24 +150,19 @@ async def _until_expiry(app: App, scope: Scope, receive: Receive, watch: _Watch,
     """
     import asyncio  # late, since the start of an app should not wait for it
 
-    expired, waiting = asyncio.Event(), asyncio.Lock()
-
-    async def receive_until_expiry() -> Message:
-        async with waiting:
-            message = await _before(expired, receive)
-        return message or {"type": "websocket.disconnect", "code": 1008}
+    inbox = _Inbox(receive)
 
     async def expire() -> None:
         await asyncio.sleep(max(0.0, seconds))
         watch.expired = True
-        expired.set()
+        inbox.expired.set()
         # Some servers send nothing while the app waits to receive; that wait is over at once.
-        async with asyncio.timeout(_CLOSING), waiting:
+        async with asyncio.timeout(_CLOSING), inbox.waiting:
             await watch.close()
 
     expiring = asyncio.ensure_future(expire())
     try:
-        await app(scope, receive_until_expiry, watch)
+        await app(scope, inbox, watch)
     finally:
         if not watch.expired:
             expiring.cancel()
@@ -178,21 +170,45 @@ async def _until_expiry(app: App, scope: Scope, receive: Receive, watch: _Watch,
         await asyncio.gather(expiring, return_exceptions=True)
 
 
-async def _before(event: Event, receive: Receive) -> Message | None:
-    """Return the next message, or None if the event comes first."""
-    import asyncio
+class _Inbox:
+    """A WebSocket's ``receive`` that hears of a disconnect once ``expired`` is set.
 
-    async def next_message() -> Message:
-        return await receive()  # in a task: some servers return awaitables that are no futures of asyncio
+    An app may stop waiting at any moment, as with a timeout. A message that came in the same moment is the next one
+    then: it is put down here before anybody takes it.
+    """
 
-    receiving, waiting = asyncio.ensure_future(next_message()), asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait((receiving, waiting), return_when=asyncio.FIRST_COMPLETED)
-        return None if event.is_set() else await receiving
-    finally:
-        receiving.cancel()
-        waiting.cancel()
-        await asyncio.gather(receiving, waiting, return_exceptions=True)
+    def __init__(self, receive: Receive) -> None:
+        import asyncio
+
+        self._receive = receive
+        self._messages: list[Message] = []
+        self.expired = asyncio.Event()
+        self.waiting = asyncio.Lock()
+
+    async def __call__(self) -> Message:
+        async with self.waiting:
+            # After the end too, so that an app that goes on asking lets others run.
+            if self.expired.is_set() or not self._messages:
+                await self._wait()
+            return {"type": "websocket.disconnect", "code": 1008} if self.expired.is_set() else self._messages.pop(0)
+
+    async def _wait(self) -> None:
+        """Wait for a message, or for the end; whatever comes first, nothing is asked of the server afterwards."""
+        import asyncio
+
+        fetching, ending = asyncio.ensure_future(self._fetch()), asyncio.ensure_future(self.expired.wait())
+        try:
+            await asyncio.wait((fetching, ending), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            fetching.cancel()
+            ending.cancel()
+            await asyncio.gather(fetching, ending, return_exceptions=True)
+        if not self.expired.is_set():
+            fetching.result()  # raises what the server raised
+
+    async def _fetch(self) -> None:
+        # In a task: some servers return awaitables that are no futures of asyncio.
+        self._messages.append(await self._receive())
 
 
 class _Scopes:

@@ -52,11 +52,15 @@ __all__ = [
 
 
 class OboError(Exception):
-    """Is the base of every error here. ``status`` is the HTTP status of its answer, ``error`` the OAuth error code."""
+    """Is the base of every error here. ``status`` is the HTTP status of its answer, ``error`` the OAuth error code.
+
+    ``logged`` is True where the log has said already what must be fixed.
+    """
 
     status: ClassVar[int] = 500
     error: ClassVar[str | None] = None
     title: ClassVar[str] = "Internal Server Error"
+    logged: bool = False
 
 
 class ConfigurationError(OboError, ValueError):

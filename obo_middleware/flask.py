@@ -117,7 +117,9 @@ def _guarding(check: Callable[[], User]) -> Callable[[Callable[P, R]], Callable[
         @functools.wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
             check()
-            return view(*args, **kwargs)
+            # Flask takes this for a plain function, and would answer with the coroutine of an `async def` view.
+            result: R = flask.current_app.ensure_sync(view)(*args, **kwargs)
+            return result
 
         return guarded
 

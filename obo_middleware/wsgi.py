@@ -49,10 +49,9 @@ class OnBehalfOfMiddleware:
         except Exception as error:  # noqa: BLE001  # whatever goes wrong here, nobody must get past it
             return _answer(self.runtime.reply(error, None), environ, start_response)
         environ[ENVIRON_KEY] = context
-        context.begin()
         late = functools.partial(self._answer_late, context, environ, start_response)
         try:
-            return _Body(self._app(environ, start_response), context, late)
+            return _Body(context.run(self._app, environ, start_response), context, late)
         except Answerable as error:
             context.end()
             return late(error)
@@ -89,7 +88,10 @@ def _path_of(environ: Environ) -> str:
 
 
 class _Body:
-    """The app's answer; its end is the end of the request. An app that is a generator fails here first, if it fails."""
+    """The app's answer; its end is the end of the request. An app that is a generator fails here first, if it fails.
+
+    PEP 3333 lets a server ask for the parts of several answers by turns in one thread, and close one in another.
+    """
 
     def __init__(
         self, body: Iterable[bytes], context: BlockingContext, late: Callable[[Exception], Iterable[bytes]]
@@ -99,8 +101,13 @@ class _Body:
         self._late = late
 
     def __iter__(self) -> Iterator[bytes]:
+        run = self._context.run
         try:
-            yield from self._body
+            parts = run(iter, self._body)
+            while True:
+                yield run(next, parts)
+        except StopIteration:
+            return
         except Answerable as error:
             yield from self._late(error)
 
@@ -109,7 +116,7 @@ class _Body:
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
-                close()
+                self._context.run(close)
         finally:
             self._context.end()
 

@@ -75,7 +75,7 @@ def whoami(context: AsyncContext | BlockingContext) -> Any:
 
 def claims(context: AsyncContext | BlockingContext) -> Any:
     assert context.user is not None
-    return dict(context.user.claims)
+    return json.loads(json.dumps(context.user.claims, default=dict))
 
 
 def nowhere(context: AsyncContext | BlockingContext) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -112,6 +114,30 @@ def test_the_decorator_keeps_the_views_name_and_arguments(world: World) -> None:
     app.add_url_rule("/items/<int:number>", view_func=item)
     with protected(app) as client:
         assert client.get("/items/7", headers=bearer(world.token())).text == "7"
+
+
+def test_views_that_are_coroutines_can_be_guarded_too(world: World) -> None:
+    obo, app = OnBehalfOf(), flask.Flask("awaited")
+    obo.init_app(app, world.settings())
+    guards: dict[str, Any] = {
+        "scopes": obo.require_scopes("orders.read"),
+        "authentication": obo.require_authentication(acr_values=["phr"]),
+        "context": obo.require_authentication_context("c1"),
+    }
+
+    async def me(number: int) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return {"number": number, "id": obo.client("graph").get("/me").json()["id"]}
+
+    for name, guard in guards.items():
+        app.add_url_rule(f"/{name}/<int:number>", name, guard(me))
+    app.add_url_rule("/all/<int:number>", "all", functools.reduce(lambda view, guard: guard(view), guards.values(), me))
+    strong = world.token("bob", scopes=["orders.read"], acr="phr", acrs=["c1"])
+    with protected(app) as client:
+        for name in (*guards, "all"):
+            answer = client.get(f"/{name}/7", headers=bearer(strong))
+            assert (answer.status_code, answer.json) == (200, {"number": 7, "id": world.object_id("bob")}), name
+            assert client.get(f"/{name}/7", headers=bearer(world.token())).status_code in (401, 403), name
 
 
 def test_without_init_app_the_error_says_so() -> None:

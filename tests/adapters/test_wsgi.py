@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -9,7 +10,8 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 
 from obo_middleware import ConfigurationError
-from obo_middleware.errors import InsufficientScopeError, RequestEndedError
+from obo_middleware._lease import _at_hand
+from obo_middleware.errors import InsufficientScopeError, RefusedRequestError, RequestEndedError
 from obo_middleware.wsgi import ENVIRON_KEY, OnBehalfOfMiddleware
 from tests.adapters.harness import Served, check_problem, parse_answer
 from tests.adapters.outcomes import NO_SCOPE, realm
@@ -92,6 +94,64 @@ def test_closing_the_answer_closes_the_apps_and_ends_the_request(world: World) -
     assert closed == ["closed"]
     with pytest.raises(RequestEndedError):
         client.get("/me")
+    middleware.runtime.close()
+
+
+def streaming(environ: dict[str, Any], start_response: Respond) -> Iterator[bytes]:
+    """Ask the API for each part."""
+    start_response("200 OK", [])
+    client = environ[ENVIRON_KEY].client("graph")
+    while True:
+        yield client.get("/me").json()["id"].encode()
+
+
+@pytest.mark.attack(172, 173)
+def test_answers_whose_parts_are_asked_for_by_turns_in_one_thread_are_each_their_own_users(world: World) -> None:
+    middleware = protect(streaming, world)
+    answers: list[Any] = [middleware(environment(world.token(name)), Started()) for name in ("alice", "bob")]
+    parts = [iter(answer) for answer in answers]
+    for _ in range(3):
+        assert [next(part).decode() for part in parts] == [world.object_id("alice"), world.object_id("bob")]
+    answers[0].close()
+    assert list(parts[0]) == []
+    assert next(parts[1]).decode() == world.object_id("bob")
+    middleware.runtime.close()
+
+
+@pytest.mark.attack(172)
+def test_no_part_of_an_answer_uses_another_requests_client(world: World) -> None:
+    lent: list[Any] = []
+
+    class Borrowing(list[bytes]):
+        def close(self) -> None:
+            lent[0].get("/me")
+
+    def app(environ: dict[str, Any], start_response: Respond) -> Iterable[bytes]:
+        lent.append(environ[ENVIRON_KEY].client("graph"))
+        start_response("200 OK", [])
+        return (client.get("/me").content for client in lent[:1]) if environ["PATH_INFO"] == "/parts" else Borrowing()
+
+    middleware = protect(app, world)
+    middleware(environment(world.token("alice")), Started())
+    answers: list[Any] = [
+        middleware(environment(world.token("bob"), PATH_INFO=path), Started()) for path in ("/parts", "/")
+    ]
+    assert b"".join(answers[0]) == b'{"title": "Internal Server Error", "status": 500}'
+    with pytest.raises(RefusedRequestError):
+        answers[1].close()
+    assert lent[0].get("/me").status_code == 200, "outside of all requests it works on"
+    middleware.runtime.close()
+
+
+@pytest.mark.attack(173)
+def test_an_answer_that_is_closed_in_another_thread_leaves_nothing_at_hand(world: World) -> None:
+    middleware, before = protect(streaming, world), _at_hand.get()
+    answer: Any = middleware(environment(world.token()), Started())
+    next(iter(answer))
+    thread = threading.Thread(target=answer.close, daemon=True)
+    thread.start()
+    thread.join()
+    assert _at_hand.get() is before
     middleware.runtime.close()
 
 

@@ -20,6 +20,7 @@ from tests.core.kit import encode
 
 Forge = Callable[[ForeignIssuer], str]
 DIGITS = "9" * 5_000
+LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 
 
 def with_header(**headers: Any) -> Forge:
@@ -51,6 +52,16 @@ def of_id_token(name: str, typ: str | None) -> Forge:
     """Add a claim that only ID tokens have, where the header does not say that this is an access token."""
     claim: dict[str, Any] = {name: "x"}
     return lambda issuer: issuer.token(headers={"typ": typ}, **claim)
+
+
+def of_another_kind(**claims: Any) -> Forge:
+    """Make a token as of an OpenID provider that tells of a logout, with nothing else that gives it away."""
+
+    def forge(issuer: ForeignIssuer) -> str:
+        payload = issuer.claims(scope=None, client_id=None, sid="s", jti="1") | claims
+        return issuer.key.sign(issuer.header(typ="JWT"), payload)
+
+    return forge
 
 
 def reworked(change: Callable[[str, str, str], str]) -> Forge:
@@ -176,6 +187,9 @@ CLAIMS: dict[str, Forge] = {
     },
     **each("81 typ claim", "typ", "ID"),
     **each("82 typ claim", "typ", "Refresh", "Offline"),
+    **each("57 typ claim", "typ", "Logout"),
+    **each("57, 82 events", "events", {LOGOUT: {}}, {}, None, forge=of_another_kind),
+    "57, 82 events in an access token": with_claims(events={LOGOUT: {}}),
     **each("81 token_use", "token_use", "id"),
     **each("82 token_use", "token_use", "refresh", 5, []),
     **each("88 scope", "scope", 5, {}, True, [5], [["a"]], [None]),

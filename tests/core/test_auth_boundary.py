@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from obo_middleware import _auth
 from obo_middleware._context import AsyncContext
 from obo_middleware.errors import RefusedRequestError, RequestEndedError, WrongOriginError
 from tests.core.faces import Change, Face
@@ -79,6 +80,34 @@ def test_nothing_else_gets_the_token_not_even_from_the_provider(face: Face) -> N
         with pytest.raises((WrongOriginError, face.library.InvalidURL)):
             face.call(context, url, follow_redirects=True)
     assert (face.server.connections, face.entra.exchanges) == (0, 0)
+
+
+def encoded(times: int) -> str:
+    """Return a per cent sign that was encoded over and over."""
+    return "/100%" + "25" * times
+
+
+@pytest.mark.attack(168)
+def test_a_path_is_encoded_over_itself_eight_times_at_most(face: Face) -> None:
+    context = face.context()
+    face.call(context, encoded(8))
+    for times in (9, 10, 5_000):
+        with pytest.raises(WrongOriginError):
+            face.call(context, encoded(times))
+    assert face.server.paths == [f"/v1{encoded(8)}"]
+
+
+@pytest.mark.attack(168)
+def test_a_long_path_is_looked_through_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def unquote(path: bytes) -> bytes:
+        looks.append(len(path))
+        return path.replace(b"%25", b"%")
+
+    monkeypatch.setattr("urllib.parse.unquote_to_bytes", unquote)
+    assert _auth._climbs(encoded(20_000).encode())
+    assert len(looks) < 10
 
 
 @pytest.mark.attack(167)

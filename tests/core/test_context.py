@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -20,7 +22,8 @@ from obo_middleware.errors import (
     RequestEndedError,
 )
 from obo_middleware.testing import LocalEntra
-from tests.core.kit import NOW, TENANT, World, api, claims_of, settings_for
+from tests.core.foreign_issuer import ForeignIssuer
+from tests.core.kit import NOW, TENANT, World, api, bearer, claims_of, run_blocking, settings_for
 
 API = {"api": api("http://127.0.0.1:9/v1")}
 
@@ -146,7 +149,18 @@ def test_a_sign_in_is_strong_enough_by_one_whole_value(world: World, wanted: Any
         (300, None, False),
         (300, str(NOW), False),
         (300, [NOW], False),
+        (300, NOW + 60, True),  # the provider's clock and ours differ
+        (300, NOW + 60.5, False),
+        (300, NOW + 1e9, False),
+        (10**10, None, False),
+        (10**10, -1, False),
+        (10**10, True, False),
+        (10**10, 0, True),
+        (300, int(NOW) * 1000, False),  # in milliseconds
+        (300, 10**400, False),
+        (300, -(10**400), False),
     ],
+    ids=lambda value: str(value)[:20],
 )
 def test_a_sign_in_is_recent_enough_by_its_time(
     world: World, max_age: int | None, auth_time: Any, enough: bool
@@ -191,6 +205,29 @@ def test_an_authentication_context_is_there_as_one_whole_value(world: World, acr
     with pytest.raises(AuthenticationContextError) as caught:
         context.require_authentication_context("c1")
     assert json.loads(caught.value.claims or "") == {"access_token": {"acrs": {"essential": True, "value": "c1"}}}
+
+
+@pytest.mark.attack(99)
+def test_a_time_without_end_is_no_recent_sign_in(world: World) -> None:
+    # Strict JSON has no infinity, but Python reads a number that is too large as one.
+    valid = world.valid("alice")
+    for time in (math.inf, -math.inf, math.nan):
+        user = replace(valid.user, claims={"auth_time": time})
+        with pytest.raises(InsufficientUserAuthenticationError):
+            AsyncContext(world.runtime, valid._replace(user=user)).require_authentication(max_age=300)
+
+
+@pytest.mark.attack(100)
+@pytest.mark.parametrize("acrs", [["c1"], "c1", None])
+def test_no_other_issuer_can_say_that_a_context_of_entra_was_satisfied(entra: LocalEntra, acrs: Any) -> None:
+    with ForeignIssuer(clock=entra.clock) as issuer:
+        world = World(entra, Runtime(settings_for(entra, issuers=[issuer.trusted()])))
+        valid = run_blocking(world.runtime.admit_flow(bearer(issuer.token(acrs=acrs)), "/me"))
+    context = AsyncContext(world.runtime, valid)
+    with pytest.raises(InsufficientScopeError, match="no authentication context of Entra"):
+        context.require_authentication_context("c1")
+    assert context.user is not None
+    assert context.user.issuer == issuer.url
 
 
 @pytest.mark.parametrize("value", ["", "c0", "c100", "C1", "c1 c2", 'c1"', "phr", None, 1])

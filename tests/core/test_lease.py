@@ -117,6 +117,43 @@ def test_a_request_within_a_request_gives_back_what_was_at_hand() -> None:
     outer.end()
 
 
+@pytest.mark.attack(172, 173)
+def test_a_request_is_at_hand_within_its_own_steps_only() -> None:
+    one, other = lease(), lease()
+
+    def step(of: Lease, mine: bool, *, fails: bool = False) -> bool:
+        if fails:
+            raise KeyError
+        return refused(one if (of is one) == mine else other)
+
+    for _ in range(2):
+        for each in (one, other):
+            assert not each.run(step, each, mine=True)
+            assert each.run(step, each, mine=False), "within a step no other request's client is used"
+            with pytest.raises(KeyError):
+                each.run(step, each, mine=True, fails=True)
+        assert not refused(one), "between the steps none is at hand"
+    assert one.run(other.run, step, other, mine=False)
+    assert not one.run(step, one, mine=True)
+    one.end()
+    assert one.run(refused, one)
+
+
+@pytest.mark.attack(173)
+def test_a_worker_that_an_ended_request_started_serves_those_that_come_later() -> None:
+    # As the task of a session does, which its first request started: its work comes from the others.
+    first, later, another = lease(), lease(), lease()
+    first.begin()
+    worker = contextvars.copy_context()
+    first.end()
+    later.begin()
+    assert not worker.run(refused, later)
+    assert worker.run(refused, first)
+    assert worker.run(another.run, refused, later), "unless it handles a request itself"
+    later.end()
+    assert worker.run(refused, later)
+
+
 @pytest.mark.attack(20)
 def test_a_connection_that_outlives_its_users_token_sends_no_more() -> None:
     clock = Clock()

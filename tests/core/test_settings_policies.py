@@ -12,6 +12,8 @@ OTHER = "11111111-2222-4333-8444-555555555555"
 LOCAL = "http://127.0.0.1:5000"
 IDP = "https://idp.example"
 RESOURCE = "https://api.example/mcp"
+HERE = ("127.1", "localhost.", "a.localhost:8443", "0.0.0.0:80", "[::]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1")
+"""Other spellings of this machine."""
 
 
 def issuer(url: str = IDP, **changes: Any) -> TrustedIssuer:
@@ -51,11 +53,12 @@ WRONG: list[Any] = [
     ("issuers", {"issuers": IDP}, "is a str", "a list of TrustedIssuer"),
     ("issuers", {"issuers": [IDP]}, "contains a str", "a list of TrustedIssuer"),
     ("issuers", {"issuers": [issuer(), issuer()]}, f"has '{IDP}' twice", "each issuer once"),
-    (
-        "issuers",
-        {"issuers": [issuer(f"https://login.microsoftonline.com/{OTHER}/v2.0")]},
-        "is at the authority itself",
-        "allowed_tenants",
+    *(
+        ("issuers", {"issuers": [issuer(f"https://{host}/{OTHER}/v2.0")]}, "is at the authority itself", "whose users")
+        for host in (
+            *("login.microsoftonline.com", "LOGIN.microsoftonline.com", "login.microsoftonline.com:443"),
+            *("login.microsoftonline.com.", "login.microsoft.com", "login.windows.net", "STS.windows.net.:443"),
+        )
     ),
     ("protected_resource", {"protected_resource": RESOURCE}, "is a str", "give a ProtectedResource"),
     *(
@@ -72,9 +75,17 @@ WRONG: list[Any] = [
         pytest.param("issuers", given, "on this machine", "never in production", marks=pytest.mark.attack(196))
         for given in (
             {"issuers": [issuer(LOCAL)]},
-            {"issuers": [issuer("https://localhost")]},
+            *({"issuers": [issuer(f"https://{host}")]} for host in ("localhost", *HERE)),
             {"issuers": [issuer(jwks_uri=f"{LOCAL}/keys")]},
+            {"issuers": [issuer(jwks_uri="https://127.1/keys")]},
         )
+    ),
+    *(
+        pytest.param(
+            *("authority", {"authority": f"https://{host}"}, "on this machine", "never in production"),
+            marks=pytest.mark.attack(196),
+        )
+        for host in HERE
     ),
     (
         "refuse_private_addresses",
@@ -119,6 +130,34 @@ def test_each_allowed_tenant_of_many_is_an_issuer_of_its_own() -> None:
 
 def test_a_local_issuer_is_let_in_where_it_is_asked_for() -> None:
     assert settings(allow_local_issuer=True, issuers=[issuer(LOCAL)]).issuers == (issuer(LOCAL),)
+
+
+@pytest.mark.parametrize(
+    ("authority", "url"),
+    [
+        ("https://Login.Example.", "https://login.example:443/realm"),
+        ("https://login.example:443", "https://login.example/realm"),
+        ("https://login.example/adfs", "https://LOGIN.example/other"),
+        ("https://LOGIN.microsoftonline.com", "https://sts.windows.net/x"),
+    ],
+)
+def test_no_issuer_is_the_authority_in_another_spelling(authority: str, url: str) -> None:
+    with pytest.raises(ConfigurationError, match="is at the authority itself"):
+        settings(authority=authority, issuers=[issuer(url)])
+
+
+@pytest.mark.parametrize(
+    ("authority", "url"),
+    [
+        ("https://login.example", "https://login.example:8443"),
+        ("https://login.example", "https://login.example.org"),
+        ("https://login.example", "https://sts.windows.net/x"),
+        ("https://login.microsoftonline.com", "https://sts.windows.net:8443/x"),
+        ("https://login.microsoftonline.com", "https://contoso.ciamlogin.com/x/v2.0"),
+    ],
+)
+def test_an_issuer_on_another_server_is_another_one(authority: str, url: str) -> None:
+    assert settings(authority=authority, issuers=[issuer(url)]).issuers == (issuer(url),)
 
 
 def test_the_guard_of_addresses_may_stand_beside_issuers_elsewhere() -> None:

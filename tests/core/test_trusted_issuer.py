@@ -134,7 +134,10 @@ WRONG: list[Any] = [
             *("key_hosts", {"key_hosts": [host]}, "is on this machine", "the issuer's own hosts"),
             marks=pytest.mark.attack(196),
         )
-        for host in ("localhost", "127.0.0.1:5000", "LOCALHOST:80")
+        for host in (
+            *("localhost", "127.0.0.1:5000", "LOCALHOST:80"),
+            *("localhost.", "a.localhost", "127.1", "0.0.0.0:80", "2130706433:5000"),
+        )
     ),
     ("allowed_clients", {"allowed_clients": "web"}, "is a str", "list the client ids"),
     ("allowed_clients", {"allowed_clients": [""]}, "contains ''", "list the client ids"),

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from obo_middleware import User
-from obo_middleware._user import user_from_claims
+from obo_middleware import TrustedIssuer, User
+from obo_middleware._user import user_from_claims, user_of_issuer
+from obo_middleware.errors import InvalidTokenError
 
 CLAIMS: dict[str, Any] = {
     "oid": "o-1",
@@ -24,11 +29,15 @@ def user(**changes: Any) -> User:
     return user_from_claims({name: value for name, value in (CLAIMS | changes).items() if value is not None})
 
 
+def of_issuer(**changes: Any) -> User:
+    return user_of_issuer(CLAIMS | changes, TrustedIssuer(CLAIMS["iss"], audiences=["x"]))
+
+
 def test_a_user_is_what_the_claims_say() -> None:
     alice = user()
     assert (alice.object_id, alice.tenant_id, alice.subject, alice.name) == ("o-1", "t-1", "s-1", "Alice")
     assert (set(alice.scopes), set(alice.roles), alice.client_id, alice.expires_on) == ({"a", "b"}, {"r"}, "c-1", 1000)
-    assert alice.claims == CLAIMS
+    assert alice.claims == CLAIMS | {"roles": ("r",)}
     assert (alice.is_authenticated, alice.display_name, alice.identity) == (True, "Alice", "t-1.o-1")
 
 
@@ -51,6 +60,32 @@ def test_claims_cannot_be_changed() -> None:
         user().claims["oid"] = "x"  # type: ignore[index]  # that is what is tested
 
 
+NESTED: dict[str, Any] = {"amr": ["pwd"], "realm_access": {"roles": ["r", {"a": [1]}]}, "acrs": [["c1"], {}]}
+
+
+@pytest.mark.parametrize("make", [user, of_issuer])
+def test_nothing_within_claims_can_be_changed_either(make: Callable[..., User]) -> None:
+    given = copy.deepcopy(NESTED)
+    claims = make(**given).claims
+    given["realm_access"]["roles"].append("admin")
+    frozen = [claims["realm_access"], claims["realm_access"]["roles"][1], claims["acrs"][1]]
+    assert [type(one) for one in frozen] == [MappingProxyType] * 3
+    assert (claims["amr"], claims["acrs"]) == (("pwd",), (("c1",), {}))
+    assert claims["realm_access"] == {"roles": ("r", {"a": (1,)})}
+
+
+def test_claims_can_be_written_as_they_came() -> None:
+    assert json.loads(json.dumps(user(**NESTED).claims, default=dict)) == CLAIMS | NESTED
+
+
+def test_claims_that_are_nested_too_deeply_to_be_kept_make_a_token_invalid() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(InvalidTokenError, match="nested too deeply"):
+        user(deep=deep)
+
+
 def test_the_repr_shows_no_personal_data() -> None:
     text = repr(user(sub="pairwise-subject", email="alice@contoso.example"))
     assert "Alice" not in text
@@ -65,6 +100,7 @@ def test_the_repr_shows_no_personal_data() -> None:
         (["CP1"], True),
         ("cp1", True),
         (["x", "cp1"], True),
+        (("x", "cp1"), True),
         ([], False),
         (None, False),
         (["cp2"], False),

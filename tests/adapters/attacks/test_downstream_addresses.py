@@ -71,6 +71,7 @@ OTHERS = {
     "168 a backslash encoded twice": "..%255cadmin",
     "168 a parameter of the segment": "..;a=b/admin",
     "168 a parameter, encoded": "..%3ba=b/admin",
+    "168 encoded a thousand times": "%" + 1000 * "25" + "2e/admin",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,16 +30,22 @@ class Connection(Exchange):
         super().__init__(app, path, token, kind="websocket")
         self.app = app
         del self.scope["method"]
-        self._gone: asyncio.Queue[Message] = asyncio.Queue()
-        self.fails = False
+        self._later: asyncio.Queue[Message] = asyncio.Queue()
+        self.fails = self.breaks = False
+
+    def arrive(self, message: Message) -> None:
+        """Have a message from the client."""
+        self._later.put_nowait(message)
 
     async def _receive(self) -> Message:
-        return self._incoming.pop(0) if self._incoming else await self._gone.get()
+        if self.breaks:
+            raise ConnectionError("broken")
+        return self._incoming.pop(0) if self._incoming else await self._later.get()
 
     async def _send(self, message: Message) -> None:
         await super()._send(message)
         if message["type"] == "websocket.close":
-            self._gone.put_nowait({"type": "websocket.disconnect", "code": message["code"]})
+            self._later.put_nowait({"type": "websocket.disconnect", "code": message["code"]})
             if self.fails:
                 raise RuntimeError("the connection is lost")
 
@@ -134,7 +141,7 @@ def test_an_app_that_ends_before_leaves_nothing_behind(world: World) -> None:
         await receive()
         await send({"type": "websocket.close", "code": 1000})
 
-    connection = serve(world, brief, lifetime=3_600)
+    connection = serve(world, brief, lifetime=60)
     run(connection)
     assert connection.types == ["websocket.close"]
 
@@ -151,6 +158,68 @@ def test_a_websocket_stays_open_where_nobody_asked_for_its_end(world: World) -> 
     connection = serve(world, waiting, closing=False)
     run(connection)
     assert connection.types == ["websocket.accept"]
+
+
+async def steps(count: int) -> None:
+    """Let every task that is ready go on, so many times."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def interrupted(receive: Receive, arrive: Callable[[], None], count: int, cancels: int) -> Message:
+    """Stop waiting that many steps after a message has come; return what was received then, or by the next call."""
+    waiting = asyncio.ensure_future(receive())
+    await steps(10)
+    arrive()
+    await steps(count)
+    for _ in range(cancels):
+        waiting.cancel()
+        await steps(1)
+    await asyncio.wait([waiting])
+    return await receive() if waiting.cancelled() else waiting.result()
+
+
+@pytest.mark.parametrize("cancels", [1, 2])
+def test_no_message_is_lost_when_the_app_stops_waiting_for_one(world: World, cancels: int) -> None:
+    came: list[Message] = []
+
+    async def impatient(_scope: Scope, receive: Receive, _send: Send) -> None:
+        await receive()
+        for count in range(10):
+            arrive = functools.partial(connection.arrive, {"type": "websocket.receive", "text": str(count)})
+            came.append(await interrupted(receive, arrive, count, cancels))
+
+    connection = serve(world, impatient, lifetime=60)
+    run(connection)
+    assert [message["text"] for message in came] == [str(count) for count in range(10)]
+
+
+def test_a_message_that_nobody_has_taken_is_not_delivered_after_expiry(world: World) -> None:
+    async def impatient(scope: Scope, receive: Receive, _send: Send) -> None:
+        await receive()
+        waiting = asyncio.ensure_future(receive())
+        await steps(10)
+        connection.arrive({"type": "websocket.receive", "text": "late"})
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await asyncio.sleep(SOON + 0.2)
+        scope["state"]["left"] = [(await receive())["type"] for _ in range(3)]
+
+    connection = serve(world, impatient)
+    run(connection)
+    assert connection.scope["state"]["left"] == ["websocket.disconnect"] * 3
+    assert connection.sent == [CLOSED]
+
+
+def test_what_the_server_raises_reaches_the_app(world: World) -> None:
+    async def failing(_scope: Scope, receive: Receive, _send: Send) -> None:
+        await receive()
+        connection.breaks = True
+        with pytest.raises(ConnectionError, match="broken"):
+            await receive()
+
+    connection = serve(world, failing, lifetime=60)
+    run(connection)
 
 
 @pytest.mark.parametrize("closing", [True, False])
