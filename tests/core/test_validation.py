@@ -105,6 +105,7 @@ def test_a_good_token_is_accepted_in_every_colour(provider: LocalEntra, validato
         with_claims(exp=NOW + 0.5),
         with_claims(nbf=int(NOW + LEEWAY), iat=int(NOW + LEEWAY)),
         with_claims(nbf=None, iat=None),
+        with_claims(nbf=0, iat=0),
         with_claims(name=None, azp=None),
         with_claims(acct=1),
         with_claims(idtyp="user"),
