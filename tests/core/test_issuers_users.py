@@ -118,6 +118,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"object_id_claim": ("a", "id")}, {"a": {"id": ""}}),
     ({"object_id_claim": ("a", "id")}, {"a": {"id": 5}}),
     ({"object_id_claim": "uid"}, {}),
+    ({"object_id_claim": "uid"}, {"uid": "alice", "sub": None}),
+    ({"object_id_claim": "uid"}, {"uid": "alice", "sub": ""}),
     ({"roles_claim": ("realm_access", "roles")}, {"realm_access": ["roles"]}),
     ({"roles_claim": ("realm_access", "roles")}, {"realm_access": {"roles": {}}}),
     ({"scopes_claim": ("a", "b")}, {"a": {"b": None}}),
@@ -193,6 +195,13 @@ def test_an_application_is_known_by_the_claims_that_its_issuer_names() -> None:
     assert not is_foreign_app_only({"sub": "s", "who": {"id": "t"}, "app": {"id": "x"}}, named)
 
 
+@pytest.mark.parametrize("name", ["client_id", "azp", "cid", "appid"])
+def test_an_application_is_known_by_every_usual_name_of_its_id_too(name: str) -> None:
+    named = trusted(client_id_claim="app")
+    assert is_foreign_app_only({"sub": "x", "app": "y", name: "x"}, named)
+    assert not is_foreign_app_only({"sub": "x", "app": "y", name: "z"}, named)
+
+
 @pytest.mark.parametrize(
     "claims",
     [
@@ -205,6 +214,8 @@ def test_an_application_is_known_by_the_claims_that_its_issuer_names() -> None:
         {"idtyp": "user"},
         {"oid": "alice", "scp": "a"},
         {"oid": "another"},
+        {"sub": "@clients", "client_id": None},
+        {"preferred_username": "service-account-"},
     ],
     ids=str,
 )

@@ -39,6 +39,16 @@ def test_the_end_of_a_request_that_never_began_is_its_end_too() -> None:
     assert refused(one)
 
 
+def test_after_a_request_within_another_one_the_outer_one_is_at_hand_again() -> None:
+    outer, inner, other = lease(), lease(), lease()
+    outer.begin()
+    inner.begin()
+    inner.end()
+    assert [refused(one) for one in (outer, inner, other)] == [False, True, True]
+    outer.end()
+    assert not refused(other)
+
+
 @pytest.mark.attack(172)
 def test_no_client_sends_in_the_task_of_another_request() -> None:
     async def request(mine: Lease, others: list[Lease], arrived: asyncio.Barrier) -> tuple[bool, list[bool]]:
