@@ -47,7 +47,7 @@ def form_of(played: Played[Any], number: int = 0) -> dict[str, str]:
     return dict(urllib.parse.parse_qsl(effect.request.body.decode()))
 
 
-@pytest.mark.parametrize("client_id", ["", "  ", None, 7])
+@pytest.mark.parametrize("client_id", ["", "  ", "a\nb", None, 7])
 def test_a_client_needs_an_id(clock: Clock, client_id: Any) -> None:
     with pytest.raises(ValueError, match="client_id"):
         make(clock, client_id=client_id)
