@@ -74,7 +74,7 @@ TARGETS = (
     ),
     Target(
         "credentials._confidential_client",
-        _tests(CREDENTIALS, "confidential_client on_behalf_of on_behalf_of_proofs attacks_on_credentials"),
+        _tests(CREDENTIALS, "confidential_client cache on_behalf_of region on_behalf_of_proofs attacks_on_credentials"),
     ),
     Target(
         "credentials._credential",
