@@ -91,7 +91,8 @@ def test_a_good_token_is_accepted_in_every_colour(provider: LocalEntra, validato
     token = good(provider)
     valid = run(validator.validate_flow(token))
     assert (valid.user.object_id, valid.user.tenant_id) == (provider.alice.object_id, TENANT)
-    assert (valid.assertion.token, valid.assertion.object_id) == (token, provider.alice.object_id)
+    assertion = valid.assertion
+    assert (assertion.token, assertion.object_id, assertion.tenant_id) == (token, provider.alice.object_id, TENANT)
     assert token not in repr(valid)
 
 

@@ -65,7 +65,13 @@ TARGETS = (
             )
         ),
     ),
-    Target("obo_middleware._context", _tests(CORE, "context lease policies runtime issuers_users tenants")),
+    Target(
+        "obo_middleware._context",
+        (
+            *_tests(CORE, "context lease policies runtime issuers_users tenants"),
+            f"{ADAPTERS}attacks/test_downstream_requests.py",
+        ),
+    ),
     Target("obo_middleware._sources", _tests(CORE, "sources auth_challenges auth_isolation partition")),
     Target(
         "credentials._cache",
