@@ -27,8 +27,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("_sources.ClientSource.token_flow", "claims -> True"): "without claims there is no refused token either",
     (
         "_sources.ForeignSource.of",
-        "key_of('foreign', str(id(credential)), *sorted(wanted), 'cae' if enable_cae else 'no cae')"
-        " -> without 'foreign'",
+        (
+            "key_of('foreign', str(id(credential)), *sorted(wanted), 'cae' if enable_cae else 'no cae')"
+            " -> without 'foreign'"
+        ),
     ): "the keys of the application's own tokens begin with a URL, which no number is: a label to read",
     ("_credential.TokenEngine._raise_if_refused", "refusal.error is not None -> True"): (
         "what is kept without an error is kept under the entry's own key, and no asker's: for the type checker"
