@@ -81,6 +81,21 @@ def test_two_headers_are_refused_although_each_is_known(entra: LocalEntra, run: 
         admit(runtime, values * 2)
 
 
+@pytest.mark.attack(15)
+def test_a_known_token_and_one_from_the_proxy_are_refused_together(entra: LocalEntra, run: Run) -> None:
+    runtime, known = Runtime(settings_for(entra)), bearer(entra.sign_in("alice"))
+    assert run(runtime.admit_flow(known, "/me")) is not None
+    with pytest.raises(MalformedRequestError):
+        runtime.known(known, "/me", proxied=[entra.sign_in("bob").encode()])
+
+
+@pytest.mark.attack(15)
+def test_a_token_from_the_proxy_is_known_the_next_time(entra: LocalEntra, run: Run) -> None:
+    runtime, proxied = Runtime(settings_for(entra)), [entra.sign_in("alice").encode()]
+    assert runtime.known([], "/me", proxied=proxied) is None
+    assert run(runtime.admit_flow([], "/me", proxied=proxied)) == runtime.known([], "/me", proxied=proxied) is not None
+
+
 @pytest.mark.attack(16)
 @pytest.mark.parametrize(
     "path", ["/health/", "/Health", "/health/x", "//health", "/x/../health", "/health%2f", "", "/h"]

@@ -14,6 +14,9 @@ _SPELLING = "what is not base64url is not equal to its own decoding encoded agai
 EQUIVALENT: dict[tuple[str, str], str] = {
     ("_token.decode_segment", "_SEGMENT.fullmatch -> match"): _SPELLING,
     ("_token.decode_segment", "_SEGMENT.fullmatch -> search"): _SPELLING,
+    ("_keys._CURVES", "'EdDSA' -> removed"): (
+        "PyJWT has no other curves for such keys than these two, and makes no key of another: left out all the same"
+    ),
     ("_claims.partition_of", "key_of('assertion', token) -> without 'assertion'"): _LABEL,
     (
         "_claims.partition_of",

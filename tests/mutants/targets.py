@@ -56,7 +56,11 @@ TARGETS = (
     ),
     Target(
         "obo_middleware._runtime",
-        (*_tests(CORE, "runtime context tenants policies issuers_users bearer_proxied"), *_ADAPTED),
+        (
+            *_tests(CORE, "runtime context tenants policies issuers_users bearer_proxied protected_resource"),
+            f"{ADAPTERS}attacks/test_who_may_call.py",
+            *_ADAPTED,
+        ),
         tuple(
             f"Runtime.{name}"
             for name in (
