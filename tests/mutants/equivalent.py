@@ -24,6 +24,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): _LABEL,
     ("_validation.TokenValidator.validate_flow", "metadata -> False"): _KNOWN,
     ("_validation.TokenValidator.validate_flow", "metadata -> False (2)"): _KNOWN,
+    ("_metadata.Issuer.metadata_flow", "self._failure is not None -> True"): (
+        "before the first keys, only a failure makes the next fetch wait: for the type checker"
+    ),
+    ("_metadata.Issuer.key_flow", "metadata -> False"): _KNOWN,
     ("_auth._client", "make(trust_env=False) -> removed"): (
         "the HTTP library looks at the environment's proxies only where it makes the transport itself"
     ),
