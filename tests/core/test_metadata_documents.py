@@ -144,6 +144,7 @@ def discovery(**changes: Any) -> dict[str, Any]:
         (HOST, "organizations", f"{HOST}/{{tenantid}}/v2.0", KEYS_URL),
         (HOST, "common", f"{HOST}/{{tenantid}}/v2.0", KEYS_URL),
         (HOST, "contoso.com", f"{HOST}/{TENANT}/v2.0", KEYS_URL),
+        (HOST, f"{OTHER}.contoso.com", f"{HOST}/{TENANT}/v2.0", KEYS_URL),
         (PUBLIC, TENANT, f"https://sts.windows.net/{TENANT}/", f"{PUBLIC}/common/discovery/keys"),
         (
             "https://Login.MicrosoftOnline.com",
