@@ -19,7 +19,7 @@ from obo_middleware._metadata import (
 )
 from obo_middleware.errors import ConfigurationError, UpstreamUnavailableError
 from obo_middleware.testing import foreign_key
-from tests.core.kit import NOW, TENANT, Clock, Played, no_answer, play
+from tests.core.kit import NOW, TENANT, Clock, Played, no_answer, nothing, play
 
 HOST = "https://login.example"
 
@@ -307,6 +307,23 @@ def test_a_fetch_that_ends_between_two_looks_still_counts() -> None:
     leader, request = start(bench.issuer.key_flow(rs256("b")))
     hooks.append(lambda: finish(leader, request, bench.provider))
     assert bench.key("b", no_answer).value().kid == "b"
+
+
+def test_a_fetch_that_comes_and_goes_between_two_looks_is_not_made_again() -> None:
+    clock = Clock()
+    hooks: list[Callable[[], object]] = []
+
+    def ticking() -> float:
+        if hooks:
+            hooks.pop()()
+        return clock()
+
+    bench = Bench("a", clock=ticking)
+    bench.has("a")
+    bench.provider.kids = ["a", "b"]
+    hooks += [lambda: bench.has("b"), nothing]
+    assert bench.key("b", no_answer).value().kid == "b"
+    assert bench.provider.fetches == 2
 
 
 def test_a_leader_who_leaves_lets_another_one_fetch() -> None:
