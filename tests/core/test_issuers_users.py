@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from obo_middleware._claims import is_foreign_app_only
+from obo_middleware._context import AsyncContext, BlockingContext, Context
 from obo_middleware._runtime import Runtime
 from obo_middleware._trusted_issuer import TrustedIssuer
 from obo_middleware._user import User, claim_at, user_from_claims, user_of_issuer
@@ -279,3 +280,16 @@ def test_another_issuers_token_is_not_shown_to_the_provider(provider: LocalEntra
     assert runtime.source("graph", ours).scopes == ("User.Read",)
     with pytest.raises(InsufficientScopeError, match="cannot be exchanged"):
         runtime.source("graph", foreign)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(AsyncContext, "credential"), (AsyncContext, "blocking_credential"), (BlockingContext, "credential")],
+)
+def test_a_user_of_another_issuer_has_no_credential(
+    provider: LocalEntra, issuer: ForeignIssuer, kind: type[Context], name: str
+) -> None:
+    runtime = Runtime(settings_for(provider, issuers=[issuer.trusted()]))
+    assert getattr(kind(runtime, valid(runtime, provider.sign_in("alice"))), name)
+    with pytest.raises(InsufficientScopeError, match="cannot be exchanged"):
+        getattr(kind(runtime, valid(runtime, issuer.token())), name)
