@@ -45,6 +45,7 @@ KINDS: list[Any] = [
     *showing(147, (700016, "unauthorized_client", ClientConfigurationError)),
     *showing(147, *((code, "invalid_client", ClientConfigurationError) for code in (700027, 7000215, 7000222))),
     (0, "invalid_client", ClientConfigurationError),
+    (0, "invalid_request", ClientConfigurationError),
     (0, "invalid_target", ClientConfigurationError),
     (0, "invalid_scope", ClientConfigurationError),
     (0, "invalid_resource", ClientConfigurationError),
@@ -62,6 +63,27 @@ def test_a_refusal_is_of_the_kind_that_says_who_must_do_what(
         process(refusal(code, error=error))
     assert type(caught.value) is kind
     assert (caught.value.error, caught.value.error_codes) == (error, (code,))
+
+
+CODES: dict[type[AuthenticationError], tuple[int, ...]] = {
+    ConsentRequiredError: (65001, 65004, 90094),
+    InteractionRequiredError: (
+        *(16000, 50072, 50074, 50076, 50079, 50158, 50187),
+        *(53000, 53001, 53002, 53003, 53004, 53011),
+    ),
+    InvalidAssertionError: (
+        *(50013, 50027, 50034, 50057, 50105, 50132, 500133, 50173),
+        *(70043, 70044, 700082, 7000114),
+    ),
+    ClientConfigurationError: (500131, 65005, 90002, 900023, 700016, 700027, 7000215, 7000222),
+}
+
+
+@pytest.mark.parametrize(("kind", "code"), [(kind, code) for kind, codes in CODES.items() for code in codes])
+def test_a_code_that_is_known_says_more_than_the_error(kind: type[AuthenticationError], code: int) -> None:
+    with pytest.raises(AuthenticationError) as caught:
+        process(refusal(code, error="something_new"))
+    assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("status", [*showing(149, 429), *showing(148, 500, 502, 503, 504)])
