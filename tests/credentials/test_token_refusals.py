@@ -12,7 +12,7 @@ from credentials import (
     InvalidAssertionError,
     ProviderUnavailableError,
 )
-from credentials._token_answer import parse_retry_after
+from credentials._token_answer import hide, parse_retry_after
 from tests.credentials.helpers import NOW, answer, refusal, token_answer
 from tests.credentials.processing import process
 from tests.marks import showing
@@ -129,6 +129,16 @@ def test_members_of_the_wrong_type_are_left_out() -> None:
     with pytest.raises(InvalidAssertionError) as caught:
         process(answer(400, error="invalid_grant", error_codes=["1", 2, None, 3]))
     assert caught.value.error_codes == (2, 3)
+
+
+@pytest.mark.parametrize("form", ['p"ss wörd', "p%22ss+w%C3%B6rd", r"p\"ss w\u00f6rd"])
+def test_a_secret_is_hidden_as_it_is_and_as_forms_and_json_write_it(form: str) -> None:
+    assert hide(f"{form}: no, {form}!", ['p"ss wörd']) == "<secret>: no, <secret>!"
+
+
+def test_what_is_too_short_for_a_secret_stays() -> None:
+    assert hide("a word", ["word"]) == "a <secret>"
+    assert hide("a word", ["wor", "a", ""]) == "a word"
 
 
 def test_a_description_is_one_bounded_line_without_tokens() -> None:
