@@ -8,6 +8,7 @@ from __future__ import annotations
 _LABEL = (
     "each field has its length before it, so that the keys of one field and of two are never equal: a label to read"
 )
+_BOUNDED = "whoever asks for the number next refuses one as long as this: said sooner"
 _KNOWN = "whoever has got here has had the metadata, which are never forgotten: for the type checker"
 _SPELLING = "what is not base64url is not equal to its own decoding encoded again, which is looked at next: said sooner"
 
@@ -39,6 +40,12 @@ EQUIVALENT: dict[tuple[str, str], str] = {
             " -> without 'foreign'"
         ),
     ): "the keys of the application's own tokens begin with a URL, which no number is: a label to read",
+    (
+        "_token_answer._expires_on",
+        "0 < seconds < _LONGEST_LIFE -> <=",
+    ): "a life of no seconds is over at once either way",
+    ("_token_answer._number", "len(value) < 16 -> True"): _BOUNDED,
+    ("_token_answer._number", "len(value) < 16 -> <="): _BOUNDED,
     ("_credential.TokenEngine._raise_if_refused", "refusal.error is not None -> True"): (
         "what is kept without an error is kept under the entry's own key, and no asker's: for the type checker"
     ),
