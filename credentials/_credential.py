@@ -151,20 +151,14 @@ class TokenEngine:
             return answer.info if answer is not None and answer.info.token != want.refused else None
 
         def replacing_flow() -> Flow[AccessTokenInfo]:
-            info = yield from self._exchange_flow(want, exchange)
+            info = yield from exchange()
             self._answers.put(key, _Answer(info=info, until=self.clock() + CLAIMS_SHARED))
             return info
 
-        return (yield from self._fly_flow(want, key, answered, replacing_flow, store=False))
+        return (yield from self._fly_flow(want, key, answered, replacing_flow))
 
     def _fly_flow(
-        self,
-        want: Want,
-        key: bytes,
-        lookup: Callable[[], AccessTokenInfo | None],
-        exchange: Exchange,
-        *,
-        store: bool = True,
+        self, want: Want, key: bytes, lookup: Callable[[], AccessTokenInfo | None], exchange: Exchange
     ) -> Flow[AccessTokenInfo]:
         if len(self._refusals):
             self._raise_if_refused(key_of(key, want.asker))
@@ -172,7 +166,7 @@ class TokenEngine:
         def leading_flow() -> Flow[AccessTokenInfo]:
             # Here, and not where followers pass too: the refusal is about the leader's assertion.
             try:
-                return (yield from self._exchange_flow(want, exchange) if store else exchange())
+                return (yield from self._exchange_flow(want, exchange))
             except AuthenticationError as error:
                 self._remember(key_of(key, want.asker), error)
                 raise

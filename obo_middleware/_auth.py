@@ -36,7 +36,6 @@ from obo_middleware.errors import (
 _SEAL = "obo_middleware"
 # The extensions of httpx that send a request elsewhere than to its URL, or accept somebody else's certificate.
 _ELSEWHERE = frozenset({"target", "sni_hostname"})
-_PORTS = {"http": 80, "https": 443}
 _MOST_DECODINGS = 8
 """How often a path may be encoded over itself. No server decodes as often, and each time costs a look at all of it."""
 
@@ -88,7 +87,8 @@ class Target:
 
 
 def _origin(url: Any) -> tuple[str, bytes, int | None]:
-    return url.scheme, url.raw_host, url.port or _PORTS.get(url.scheme)
+    # The HTTP library has None for the port that is the scheme's own, written or not.
+    return url.scheme, url.raw_host, url.port
 
 
 def _climbs(path: bytes) -> bool:

@@ -59,6 +59,8 @@ TIMES: dict[str, Forge] = {
     "79 nbf text": with_claims(nbf="1"),
     "79 iat null": null_claim("iat"),
     "79 nbf true": with_claims(nbf=True),
+    "79 nbf before 1970": with_claims(nbf=-1),
+    "79 iat before 1970": with_claims(iat=-1),
 }
 
 SHAPE: dict[str, Forge] = {

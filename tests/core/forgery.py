@@ -205,6 +205,7 @@ HEADERS: dict[str, Forge] = {
     "38 PBES2": with_header(alg="PBES2-HS256+A128KW", p2c=2**31, p2s="AAAA", enc="A128GCM"),
     "38 p2c": with_header(p2c=2**31),
     "38 p2s": with_header(p2s="AAAA"),
+    "enc": with_header(enc="A256GCM"),
     "50 cty": with_header(cty="JWT"),
     "54 kid empty": with_header(kid=""),
     "54 kid of 10 KB": with_header(kid="k" * 10_240),

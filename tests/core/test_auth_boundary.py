@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from obo_middleware import _auth
+from obo_middleware._auth import Target
 from obo_middleware._context import AsyncContext
 from obo_middleware.errors import RefusedRequestError, RequestEndedError, WrongOriginError
 from tests.core.faces import Change, Face
 from tests.core.hostile import Answer, Scripted
+from tests.core.kit import api
 from tests.marks import showing
 
 JSON = {"ok": True}
@@ -35,8 +37,20 @@ def test_everything_below_the_base_path_may_be_called(face: Face) -> None:
     assert all(path.startswith("/v1/") for path in face.server.paths)
 
 
-def test_an_absolute_url_below_the_base_path_may_be_called(face: Face) -> None:
-    assert face.get("alice", face.server.url + "/v1/me").status_code == 200
+@pytest.mark.parametrize("path", ["/v1/me", "/v1/", "/v1"])
+def test_an_absolute_url_at_or_below_the_base_path_may_be_called(face: Face, path: str) -> None:
+    face.get("alice", face.server.url + path)
+    assert face.server.paths == [path]
+
+
+@pytest.mark.parametrize("declared", ["https://api.example/v1", "https://api.example:443/v1"])
+def test_the_port_of_a_scheme_may_be_written_or_not(face: Face, declared: str) -> None:
+    target = Target(face.runtime.pool, api(declared))
+    for url in ("https://api.example/v1/me", "https://api.example:443/v1/me"):
+        target.check(face.library.URL(url))
+    for url in ("http://api.example:443/v1/me", "http://api.example/v1/me", "https://api.example:80/v1/me"):
+        with pytest.raises(WrongOriginError):
+            target.check(face.library.URL(url))
 
 
 def urls(base: str) -> list[str]:

@@ -104,6 +104,11 @@ ROWS: dict[str, tuple[OboError, Settings, User | None, int, str | None, dict[str
         'Bearer error="insufficient_user_authentication", acr_values="c1 c2", max_age="0"',
         {"title": "A stronger or more recent sign-in is needed", "error": "insufficient_user_authentication"},
     ),
+    "weak sign-in of any age": (
+        *(InsufficientUserAuthenticationError("weak", acr_values=["c1"]), SETTINGS, CAPABLE, 401),
+        'Bearer error="insufficient_user_authentication", acr_values="c1"',
+        {"title": "A stronger or more recent sign-in is needed", "error": "insufficient_user_authentication"},
+    ),
     "old sign-in": (
         *(InsufficientUserAuthenticationError("old", max_age=300), SETTINGS, CAPABLE, 401),
         'Bearer error="insufficient_user_authentication", max_age="300"',

@@ -129,6 +129,13 @@ def test_very_long_claims_are_no_challenge() -> None:
     assert claims_challenge_in([challenge(b64(of_length(1_000_000)))]) is None
 
 
+@pytest.mark.attack(176)
+def test_very_long_headers_are_not_even_read() -> None:
+    longest = challenge(b64(CLAIMS)).ljust(4 * MAX_CLAIMS)
+    assert claims_challenge_in([longest]) == CLAIMS
+    assert claims_challenge_in([longest + " "]) is None
+
+
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize(
     "text",

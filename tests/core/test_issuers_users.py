@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from obo_middleware._claims import is_foreign_app_only
+from obo_middleware._context import AsyncContext, BlockingContext, Context
 from obo_middleware._runtime import Runtime
 from obo_middleware._trusted_issuer import TrustedIssuer
 from obo_middleware._user import User, claim_at, user_from_claims, user_of_issuer
@@ -118,6 +119,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"object_id_claim": ("a", "id")}, {"a": {"id": ""}}),
     ({"object_id_claim": ("a", "id")}, {"a": {"id": 5}}),
     ({"object_id_claim": "uid"}, {}),
+    ({"object_id_claim": "uid"}, {"uid": "alice", "sub": None}),
+    ({"object_id_claim": "uid"}, {"uid": "alice", "sub": ""}),
     ({"roles_claim": ("realm_access", "roles")}, {"realm_access": ["roles"]}),
     ({"roles_claim": ("realm_access", "roles")}, {"realm_access": {"roles": {}}}),
     ({"scopes_claim": ("a", "b")}, {"a": {"b": None}}),
@@ -193,6 +196,13 @@ def test_an_application_is_known_by_the_claims_that_its_issuer_names() -> None:
     assert not is_foreign_app_only({"sub": "s", "who": {"id": "t"}, "app": {"id": "x"}}, named)
 
 
+@pytest.mark.parametrize("name", ["client_id", "azp", "cid", "appid"])
+def test_an_application_is_known_by_every_usual_name_of_its_id_too(name: str) -> None:
+    named = trusted(client_id_claim="app")
+    assert is_foreign_app_only({"sub": "x", "app": "y", name: "x"}, named)
+    assert not is_foreign_app_only({"sub": "x", "app": "y", name: "z"}, named)
+
+
 @pytest.mark.parametrize(
     "claims",
     [
@@ -205,6 +215,8 @@ def test_an_application_is_known_by_the_claims_that_its_issuer_names() -> None:
         {"idtyp": "user"},
         {"oid": "alice", "scp": "a"},
         {"oid": "another"},
+        {"sub": "@clients", "client_id": None},
+        {"preferred_username": "service-account-"},
     ],
     ids=str,
 )
@@ -268,3 +280,16 @@ def test_another_issuers_token_is_not_shown_to_the_provider(provider: LocalEntra
     assert runtime.source("graph", ours).scopes == ("User.Read",)
     with pytest.raises(InsufficientScopeError, match="cannot be exchanged"):
         runtime.source("graph", foreign)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(AsyncContext, "credential"), (AsyncContext, "blocking_credential"), (BlockingContext, "credential")],
+)
+def test_a_user_of_another_issuer_has_no_credential(
+    provider: LocalEntra, issuer: ForeignIssuer, kind: type[Context], name: str
+) -> None:
+    runtime = Runtime(settings_for(provider, issuers=[issuer.trusted()]))
+    assert getattr(kind(runtime, valid(runtime, provider.sign_in("alice"))), name)
+    with pytest.raises(InsufficientScopeError, match="cannot be exchanged"):
+        getattr(kind(runtime, valid(runtime, issuer.token())), name)

@@ -108,13 +108,14 @@ def test_what_an_ended_request_left_on_its_thread_hinders_nobody() -> None:
 
 
 def test_a_request_within_a_request_gives_back_what_was_at_hand() -> None:
-    outer, inner = lease(), lease()
+    outer, inner, other = lease(), lease(), lease()
     outer.begin()
     inner.begin()
     assert refused(outer)
     inner.end()
-    assert not refused(outer)
+    assert [refused(one) for one in (outer, other)] == [False, True]
     outer.end()
+    assert not refused(other)
 
 
 @pytest.mark.attack(172, 173)

@@ -19,7 +19,7 @@ from obo_middleware._metadata import (
 )
 from obo_middleware.errors import ConfigurationError, UpstreamUnavailableError
 from obo_middleware.testing import foreign_key
-from tests.core.kit import NOW, TENANT, Clock, Played, no_answer, play
+from tests.core.kit import NOW, TENANT, Clock, Played, no_answer, nothing, play
 
 HOST = "https://login.example"
 
@@ -188,6 +188,14 @@ def test_an_outage_without_keys_is_answered_at_once_for_a_moment(failure: Except
     assert bench.has("a")
 
 
+def test_an_outage_without_keys_says_when_to_come_back() -> None:
+    bench = Bench("a")
+    bench.provider.failure = TransportError("down")
+    error = bench.key("a").error
+    assert isinstance(error, UpstreamUnavailableError)
+    assert error.retry_after == FAILURE_KEPT
+
+
 @pytest.mark.attack(109)
 def test_a_key_set_without_usable_keys_is_an_outage() -> None:
     bench = Bench()
@@ -227,6 +235,25 @@ def test_a_clock_that_is_set_back_does_not_stop_renewals_for_long(back: float) -
     assert bench.has("b")
 
 
+def test_keys_that_were_fetched_in_the_future_are_fetched_again() -> None:
+    bench = Bench("a")
+    bench.has("a")
+    bench.provider.kids = ["b"]
+    bench.clock.now -= 1
+    assert not bench.has("a")
+
+
+def test_a_failure_before_the_first_keys_is_not_told_once_there_are_some() -> None:
+    bench = Bench("a")
+    bench.provider.failure = TransportError("down")
+    assert bench.key("a").error is not None
+    bench.provider.failure = None
+    bench.clock.now += FAILURE_KEPT
+    assert bench.has("a")
+    assert not bench.has("unknown")
+    assert bench.has("a")
+
+
 def start(flow: Flow[SigningKey | None]) -> tuple[Generator[Any, Any, SigningKey | None], Any]:
     return flow, next(flow)
 
@@ -256,6 +283,15 @@ def test_whoever_asks_during_a_fetch_waits_for_it() -> None:
     assert bench.provider.fetches == 2
 
 
+def test_a_known_key_serves_while_somebody_fetches_it_anew() -> None:
+    bench = Bench("a")
+    bench.has("a")
+    bench.clock.now += KEYS_LIVE + 1
+    leader, request = start(bench.issuer.key_flow(rs256("a")))
+    assert bench.key("a", no_answer).value().kid == "a"
+    assert finish(leader, request, bench.provider) is not None
+
+
 def test_a_fetch_that_ends_between_two_looks_still_counts() -> None:
     clock = Clock()
     hooks: list[Callable[[], object]] = []
@@ -271,6 +307,23 @@ def test_a_fetch_that_ends_between_two_looks_still_counts() -> None:
     leader, request = start(bench.issuer.key_flow(rs256("b")))
     hooks.append(lambda: finish(leader, request, bench.provider))
     assert bench.key("b", no_answer).value().kid == "b"
+
+
+def test_a_fetch_that_comes_and_goes_between_two_looks_is_not_made_again() -> None:
+    clock = Clock()
+    hooks: list[Callable[[], object]] = []
+
+    def ticking() -> float:
+        if hooks:
+            hooks.pop()()
+        return clock()
+
+    bench = Bench("a", clock=ticking)
+    bench.has("a")
+    bench.provider.kids = ["a", "b"]
+    hooks += [lambda: bench.has("b"), nothing]
+    assert bench.key("b", no_answer).value().kid == "b"
+    assert bench.provider.fetches == 2
 
 
 def test_a_leader_who_leaves_lets_another_one_fetch() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from credentials.kernel import HttpResponse
-from obo_middleware._discovery import check_discovery, process_document
+from obo_middleware._discovery import check_discovery, may_issue, process_document
 from obo_middleware._keys import process_jwks
 from obo_middleware.errors import ConfigurationError, UpstreamUnavailableError
 from obo_middleware.testing import foreign_key
@@ -144,6 +144,7 @@ def discovery(**changes: Any) -> dict[str, Any]:
         (HOST, "organizations", f"{HOST}/{{tenantid}}/v2.0", KEYS_URL),
         (HOST, "common", f"{HOST}/{{tenantid}}/v2.0", KEYS_URL),
         (HOST, "contoso.com", f"{HOST}/{TENANT}/v2.0", KEYS_URL),
+        (HOST, f"{OTHER}.contoso.com", f"{HOST}/{TENANT}/v2.0", KEYS_URL),
         (PUBLIC, TENANT, f"https://sts.windows.net/{TENANT}/", f"{PUBLIC}/common/discovery/keys"),
         (
             "https://Login.MicrosoftOnline.com",
@@ -161,6 +162,23 @@ def discovery(**changes: Any) -> dict[str, Any]:
 def test_the_tenants_own_issuer_is_taken(authority: str, tenant: str, issuer: str, keys: str) -> None:
     document = discovery(issuer=issuer, jwks_uri=keys)
     assert check_discovery(document, authority, tenant) == (issuer, keys)
+
+
+@pytest.mark.parametrize(
+    ("host", "other"),
+    [
+        ("login.microsoftonline.com", "login.microsoft.com"),
+        ("login.microsoftonline.com", "login.windows.net"),
+        ("login.microsoftonline.com", "sts.windows.net"),
+        ("login.microsoftonline.us", "sts.windows.net"),
+        ("login.chinacloudapi.cn", "sts.chinacloudapi.cn"),
+        ("login.partner.microsoftonline.cn", "sts.chinacloudapi.cn"),
+    ],
+)
+def test_the_hosts_of_a_cloud_issue_for_each_other(host: str, other: str) -> None:
+    for authority, issuer in ((host, other), (other, host)):
+        assert may_issue(f"https://{authority}", f"https://{issuer}/{TENANT}/v2.0")
+        assert not may_issue(f"https://{authority}", f"https://{issuer}.evil.example/{TENANT}/v2.0")
 
 
 @pytest.mark.attack(112)

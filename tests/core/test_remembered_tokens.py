@@ -146,6 +146,17 @@ def test_a_token_first_seen_late_in_the_keys_life_is_known_to_its_end_only(
     assert isinstance(play(runtime.admit_flow(bearer(token), "/me"), fetch).error, InvalidTokenError)
 
 
+def test_a_token_for_which_the_keys_were_renewed_is_known_as_long_as_the_new_keys(
+    entra: LocalEntra, runtime: Runtime, clock: Clock
+) -> None:
+    admit(runtime, entra.sign_in("bob"))
+    clock.now = NOW + KEYS_LIVE + 1
+    token = entra.sign_in("alice", lifetime=28 * HOUR)
+    admit(runtime, token)
+    clock.now += KEYS_LIVE - 1
+    assert runtime.known(bearer(token), "/me") is not None
+
+
 @pytest.mark.attack(106)
 @pytest.mark.parametrize("withdrawn", [True, False])
 def test_a_key_that_is_withdrawn_while_a_token_is_verified_leaves_nothing_behind(

@@ -11,6 +11,7 @@ import credentials
 from obo_middleware import ConfigurationError
 from obo_middleware._context import AsyncContext, BlockingContext
 from obo_middleware._runtime import Answerable, Runtime, answerable_in
+from obo_middleware._sources import ForeignSource
 from obo_middleware._validation import Validated
 from obo_middleware.errors import (
     ClaimsChallengeError,
@@ -47,6 +48,21 @@ def test_an_app_for_many_tenants_needs_a_credential_of_its_own_for_calls_as_itse
         runtime.app_credential(blocking=True)
 
 
+def test_an_app_for_many_tenants_calls_as_itself_with_the_credential_that_it_has(entra: LocalEntra) -> None:
+    own = credentials.ClientSecretCredential(TENANT, "client", SECRET)
+    many = {"tenant_id": "organizations", "allowed_tenants": ["*"], "app_credential": own}
+    runtime = Runtime(settings_for(entra, downstream_apis={"graph": api("https://a.example")}, **many))
+    source = runtime.source("graph", None)
+    assert isinstance(source, ForeignSource)
+    assert source.credential is own
+    assert runtime.app_credential(blocking=True) is own
+
+
+def test_the_only_tenant_is_asked_by_the_name_that_the_settings_have(entra: LocalEntra, run: Run) -> None:
+    valid = run(Runtime(settings_for(entra)).admit_flow(bearer(entra.sign_in("alice")), "/me"))
+    assert Runtime(settings(tenant_id="contoso.example")).tenant_of(valid) is None
+
+
 # Before the handler
 
 
@@ -79,6 +95,21 @@ def test_two_headers_are_refused_although_each_is_known(entra: LocalEntra, run: 
     run(runtime.admit_flow(values, "/me"))
     with pytest.raises(MalformedRequestError):
         admit(runtime, values * 2)
+
+
+@pytest.mark.attack(15)
+def test_a_known_token_and_one_from_the_proxy_are_refused_together(entra: LocalEntra, run: Run) -> None:
+    runtime, known = Runtime(settings_for(entra)), bearer(entra.sign_in("alice"))
+    assert run(runtime.admit_flow(known, "/me")) is not None
+    with pytest.raises(MalformedRequestError):
+        runtime.known(known, "/me", proxied=[entra.sign_in("bob").encode()])
+
+
+@pytest.mark.attack(15)
+def test_a_token_from_the_proxy_is_known_the_next_time(entra: LocalEntra, run: Run) -> None:
+    runtime, proxied = Runtime(settings_for(entra)), [entra.sign_in("alice").encode()]
+    assert runtime.known([], "/me", proxied=proxied) is None
+    assert run(runtime.admit_flow([], "/me", proxied=proxied)) == runtime.known([], "/me", proxied=proxied) is not None
 
 
 @pytest.mark.attack(16)

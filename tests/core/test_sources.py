@@ -6,7 +6,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
 import credentials.aio
-from credentials import AccessToken, AuthenticationError
+from credentials import AccessToken, AccessTokenInfo, AuthenticationError
 from credentials._flow import RunFlow
 from credentials.kernel import TokenEngine
 from obo_middleware._context import AsyncContext
@@ -16,7 +16,7 @@ from obo_middleware.errors import UnusableUpstreamError
 from obo_middleware.testing import LocalEntra
 from tests.core.faces import Face, make_face
 from tests.core.hostile import Answer, Scripted
-from tests.core.kit import NOW, Clock, api, bearer, fetch, play, settings_for
+from tests.core.kit import NOW, Clock, api, bearer, fetch, no_answer, play, settings_for
 from tests.core.test_auth_challenges import CLAIMS, challenge, first
 
 SCOPES = ("https://graph.microsoft.com/.default",)
@@ -143,6 +143,23 @@ def test_a_foreign_credentials_own_kind_of_error_comes_through_and_others_are_na
     error = play(source.token_flow(), answer).error
     assert isinstance(error, AuthenticationError)
     assert str(error) == "Foreign raised KeyError: 'x'"
+
+
+def test_clients_whose_same_token_was_refused_share_what_a_foreign_credential_answers() -> None:
+    source = foreign_source(TokenEngine(clock=Clock()), Foreign(), "a")
+    info = AccessTokenInfo("foreign-1", int(NOW) + 3600)
+    first_one = play(source.token_flow(CLAIMS, "refused"), lambda _effect: info)
+    next_one = play(source.token_flow(CLAIMS, "refused"), no_answer)
+    assert first_one.value() == next_one.value() == info
+
+
+def test_clients_whose_same_token_was_refused_share_one_exchange(entra: LocalEntra) -> None:
+    made = settings_for(entra, downstream_apis={"api": api("http://127.0.0.1:9")})
+    runtime = Runtime(made)
+    valid = play(runtime.admit_flow(bearer(entra.sign_in("alice")), "/me"), fetch).value()
+    sources = [runtime.source("api", valid) for _ in range(2)]
+    tokens = {play(source.token_flow(CLAIMS, "refused"), fetch).value().token for source in sources}
+    assert (len(tokens), entra.exchanges) == (1, 1)
 
 
 def test_the_sources_of_users_and_application_know_their_scopes(entra: LocalEntra) -> None:

@@ -7,6 +7,7 @@ import pytest
 from obo_middleware._challenge import reply_to
 from obo_middleware._claims import LEEWAY
 from obo_middleware._runtime import Runtime
+from obo_middleware._token import check_header
 from obo_middleware._validation import TokenValidator, Validated
 from obo_middleware.errors import InsufficientScopeError, InvalidTokenError
 from obo_middleware.testing import LocalEntra
@@ -90,7 +91,8 @@ def test_a_good_token_is_accepted_in_every_colour(provider: LocalEntra, validato
     token = good(provider)
     valid = run(validator.validate_flow(token))
     assert (valid.user.object_id, valid.user.tenant_id) == (provider.alice.object_id, TENANT)
-    assert (valid.assertion.token, valid.assertion.object_id) == (token, provider.alice.object_id)
+    assertion = valid.assertion
+    assert (assertion.token, assertion.object_id, assertion.tenant_id) == (token, provider.alice.object_id, TENANT)
     assert token not in repr(valid)
 
 
@@ -105,6 +107,7 @@ def test_a_good_token_is_accepted_in_every_colour(provider: LocalEntra, validato
         with_claims(exp=NOW + 0.5),
         with_claims(nbf=int(NOW + LEEWAY), iat=int(NOW + LEEWAY)),
         with_claims(nbf=None, iat=None),
+        with_claims(nbf=0, iat=0),
         with_claims(name=None, azp=None),
         with_claims(acct=1),
         with_claims(idtyp="user"),
@@ -116,6 +119,12 @@ def test_a_good_token_is_accepted_in_every_colour(provider: LocalEntra, validato
 )
 def test_a_token_that_only_looks_unusual_is_accepted(provider: LocalEntra, warm: TokenValidator, forge: Forge) -> None:
     assert not validated(warm, forge(provider)).refusal
+
+
+def test_a_kid_has_256_characters_at_most() -> None:
+    check_header({"alg": "RS256", "kid": "k" * 256}, ("RS256",))
+    with pytest.raises(InvalidTokenError):
+        check_header({"alg": "RS256", "kid": "k" * 257}, ("RS256",))
 
 
 @pytest.mark.attack(42, 43)

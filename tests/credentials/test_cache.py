@@ -177,6 +177,29 @@ def test_a_later_value_replaces_the_earlier_one(clock: Clock) -> None:
     assert len(entries) == 1
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "kept"),
+    [
+        (None, None, True),
+        (NOW + 5, None, True),
+        (NOW + 5, NOW + 5, True),
+        (NOW + 5, NOW + 1, True),  # another one, whose end has come
+        (None, NOW + 1, True),
+        (NOW + 5, NOW + 6, False),
+        (None, NOW + 6, False),
+    ],
+)
+def test_a_value_is_kept_unless_another_good_one_came_in_between(
+    clock: Clock, before: float | None, now: float | None, kept: bool
+) -> None:
+    entries = cache(clock)
+    if now is not None:
+        entries.put("a", now)
+    clock.now += 1
+    entries.put_unless_changed("a", NOW + 9, now if now == before else before)
+    assert (entries.get("a") == NOW + 9) is kept
+
+
 @pytest.mark.attack(135)
 def test_it_is_bounded_and_the_least_recently_used_go_first(clock: Clock) -> None:
     entries = cache(clock)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import urllib.parse
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def form_of(played: Played[Any], number: int = 0) -> dict[str, str]:
     return dict(urllib.parse.parse_qsl(effect.request.body.decode()))
 
 
-@pytest.mark.parametrize("client_id", ["", "  ", None, 7])
+@pytest.mark.parametrize("client_id", ["", "  ", "a\nb", None, 7])
 def test_a_client_needs_an_id(clock: Clock, client_id: Any) -> None:
     with pytest.raises(ValueError, match="client_id"):
         make(clock, client_id=client_id)
@@ -153,6 +154,21 @@ def test_a_token_of_another_user_is_logged_and_not_kept(
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "another user" in caplog.text
     assert "hidden" not in caplog.text
+
+
+def test_a_refusal_is_of_one_assertion_and_not_of_the_next_one_of_its_session(client: ConfidentialClient) -> None:
+    query, following = client.query(("s",)), replace(ALICE, token="the next token")
+    assert isinstance(play(client.token_flow(query, ALICE), refusal(65001)).error, ConsentRequiredError)
+    again = play(client.token_flow(query, ALICE))
+    assert (type(again.error), again.effects) == (ConsentRequiredError, [])
+    assert play(client.token_flow(query, following), token_answer()).error is None
+
+
+def test_who_was_refused_with_the_same_token_and_claims_gets_the_same_answer(client: ConfidentialClient) -> None:
+    query = replace(client.query(("s",), claims="{}"), refused="old")
+    first = play(client.token_flow(query, ALICE), token_answer("new"))
+    again = play(client.token_flow(query, ALICE))
+    assert (again.result, again.effects) == (first.result, [])
 
 
 @pytest.mark.attack(147)

@@ -140,6 +140,23 @@ def test_a_told_wait_is_obeyed_but_not_beyond_300_seconds(ask: Asking, clock: Cl
     assert LONGEST_WAIT == 300
 
 
+def test_the_longest_wait_is_obeyed_from_its_beginning(ask: Asking) -> None:
+    ask.provider.error = ProviderUnavailableError("wait", ProviderError(status_code=429, retry_after=5000))
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailableError):
+            ask()
+    assert ask.provider.count == 1
+
+
+def test_a_clock_that_is_set_back_does_not_make_a_refusal_last(ask: Asking, clock: Clock) -> None:
+    ask.provider.error = ConsentRequiredError("act")
+    with pytest.raises(ConsentRequiredError):
+        ask()
+    ask.provider.error = None
+    clock.now -= 3600
+    assert ask() == "token-2"
+
+
 def test_a_told_wait_is_for_its_key_only(ask: Asking) -> None:
     ask.provider.error = ProviderUnavailableError("wait", ProviderError(status_code=429, retry_after=60))
     with pytest.raises(ProviderUnavailableError):

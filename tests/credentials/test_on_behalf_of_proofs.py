@@ -113,6 +113,7 @@ def function() -> str:
     [
         ({"client_secret": "s"}, "user_assertion"),
         ({"client_secret": "s", "user_assertion": ""}, "user_assertion"),
+        ({"client_secret": "s", "user_assertion_token": ""}, "user_assertion"),
         ({"client_secret": "s", "user_assertion": b"bytes"}, "user_assertion"),
         ({"user_assertion": "a"}, "exactly one of"),
         ({"user_assertion": "a", "client_secret": ""}, "exactly one of"),

@@ -58,6 +58,7 @@ def test_times_are_read_from(members: dict[str, Any], life: int, renewal: int) -
         -1,
         -3600,
         10**18,
+        366 * 86_400,
         367 * 86_400,
         "soon",
         "-1",
@@ -143,6 +144,11 @@ def test_an_answer_is_unusable_and_nothing_of_it_is_told(response: HttpResponse)
     assert_says_nothing(caught.value, "hidden")
 
 
+def test_an_answer_that_is_no_json_is_called_so() -> None:
+    with pytest.raises(UnusableAnswerError, match="is not a JSON object"):
+        process(UNUSABLE["HTML"])
+
+
 def assert_says_nothing(error: BaseException, secret: str) -> None:
     """Check an error, what caused it, and all that hangs on them."""
     seen: BaseException | None = error
@@ -180,7 +186,8 @@ def test_scopes_are_granted_with_or_without_their_resource(scope: str) -> None:
 
 def test_scopes_that_are_not_told_are_all_granted() -> None:
     assert process(token_answer(), "User.Read")
-    assert process(token_answer(scope=None), "User.Read")
+    for nothing in (None, 7, ["Mail.Read"]):
+        assert process(token_answer(scope=nothing), "User.Read")
     assert process(token_answer(scope="User.Read Mail.Read"), "https://graph.microsoft.com/.default")
 
 
@@ -206,7 +213,8 @@ def test_a_guest_is_known_by_the_home_account_which_is_not_compared() -> None:
 
 def test_without_a_known_user_nothing_is_compared() -> None:
     unknown = UserAssertion(token="t", partition=b"p")
-    assert process(token_answer(client_info=client_info("anybody", "home")), assertion=unknown)
+    for info in (client_info("anybody", "home"), "!!!"):
+        assert process(token_answer(client_info=info), assertion=unknown)
     assert process(token_answer(client_info=7), assertion=ALICE)
     assert process(token_answer(), assertion=ALICE)
 

@@ -12,7 +12,7 @@ from credentials import (
     InvalidAssertionError,
     ProviderUnavailableError,
 )
-from credentials._token_answer import parse_retry_after
+from credentials._token_answer import hide, parse_retry_after
 from tests.credentials.helpers import NOW, answer, refusal, token_answer
 from tests.credentials.processing import process
 from tests.marks import showing
@@ -45,6 +45,7 @@ KINDS: list[Any] = [
     *showing(147, (700016, "unauthorized_client", ClientConfigurationError)),
     *showing(147, *((code, "invalid_client", ClientConfigurationError) for code in (700027, 7000215, 7000222))),
     (0, "invalid_client", ClientConfigurationError),
+    (0, "invalid_request", ClientConfigurationError),
     (0, "invalid_target", ClientConfigurationError),
     (0, "invalid_scope", ClientConfigurationError),
     (0, "invalid_resource", ClientConfigurationError),
@@ -62,6 +63,27 @@ def test_a_refusal_is_of_the_kind_that_says_who_must_do_what(
         process(refusal(code, error=error))
     assert type(caught.value) is kind
     assert (caught.value.error, caught.value.error_codes) == (error, (code,))
+
+
+CODES: dict[type[AuthenticationError], tuple[int, ...]] = {
+    ConsentRequiredError: (65001, 65004, 90094),
+    InteractionRequiredError: (
+        *(16000, 50072, 50074, 50076, 50079, 50158, 50187),
+        *(53000, 53001, 53002, 53003, 53004, 53011),
+    ),
+    InvalidAssertionError: (
+        *(50013, 50027, 50034, 50057, 50105, 50132, 500133, 50173),
+        *(70043, 70044, 700082, 7000114),
+    ),
+    ClientConfigurationError: (500131, 65005, 90002, 900023, 700016, 700027, 7000215, 7000222),
+}
+
+
+@pytest.mark.parametrize(("kind", "code"), [(kind, code) for kind, codes in CODES.items() for code in codes])
+def test_a_code_that_is_known_says_more_than_the_error(kind: type[AuthenticationError], code: int) -> None:
+    with pytest.raises(AuthenticationError) as caught:
+        process(refusal(code, error="something_new"))
+    assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("status", [*showing(149, 429), *showing(148, 500, 502, 503, 504)])
@@ -107,6 +129,16 @@ def test_members_of_the_wrong_type_are_left_out() -> None:
     with pytest.raises(InvalidAssertionError) as caught:
         process(answer(400, error="invalid_grant", error_codes=["1", 2, None, 3]))
     assert caught.value.error_codes == (2, 3)
+
+
+@pytest.mark.parametrize("form", ['p"ss wörd', "p%22ss+w%C3%B6rd", r"p\"ss w\u00f6rd"])
+def test_a_secret_is_hidden_as_it_is_and_as_forms_and_json_write_it(form: str) -> None:
+    assert hide(f"{form}: no, {form}!", ['p"ss wörd']) == "<secret>: no, <secret>!"
+
+
+def test_what_is_too_short_for_a_secret_stays() -> None:
+    assert hide("a word", ["word"]) == "a <secret>"
+    assert hide("a word", ["wor", "a", ""]) == "a word"
 
 
 def test_a_description_is_one_bounded_line_without_tokens() -> None:

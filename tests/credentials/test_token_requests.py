@@ -16,6 +16,7 @@ from credentials._token_endpoint import (
     client_credentials_form,
     on_behalf_of_form,
     post_flow,
+    secrets_in,
     token_request,
 )
 from tests.credentials.helpers import Drive, answer, play
@@ -27,6 +28,13 @@ REQUEST = HttpRequest(method="POST", url="https://login.example/t/oauth2/v2.0/to
 
 
 # Requests
+
+
+def test_the_secrets_of_a_form_are_what_proves_the_application_and_the_user() -> None:
+    form = client_credentials_form("app", ["a"])
+    assert secrets_in(form) == ()
+    for name in ("client_secret", "client_assertion", "assertion"):
+        assert secrets_in(form | {name: "hidden"}) == ("hidden",)
 
 
 def test_the_form_of_client_credentials_is_exactly_this() -> None:

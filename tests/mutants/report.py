@@ -11,10 +11,12 @@ from pathlib import Path
 
 from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.finder import Mutant, mutants_of
-from tests.mutants.runner import Job, Verdict, import_third_party, verdicts
+from tests.mutants.runner import RUN_SECONDS, Job, Verdict, import_third_party, verdicts
 from tests.mutants.targets import TARGETS, WIDE, Target
 
 AT_ONCE = os.cpu_count() or 1
+LONGEST = 7200
+"""Seconds for all tests on the code as it is; the runs of mutants get as long as a few times what that took."""
 KINDS = ("mutants", "killed", "hung", "equivalent", "survived")
 
 
@@ -45,10 +47,13 @@ def main() -> int:
         for place, change in unknown((mutant for _, mutant in mutants), EQUIVALENT)
     ]
     print(*problems, sep="\n")
+    before = time.monotonic()
     failing = failing_anyway({target.module.partition(".")[0] for target in chosen}, folder)
-    results = run([(t, m, t.first) for t, m in mutants], failing, folder)
+    # Or whoever shares the machine with other work would have mutants killed by the clock.
+    seconds = max(RUN_SECONDS, 4 * (time.monotonic() - before))
+    results = run([(t, m, t.first) for t, m in mutants], failing, folder, seconds)
     left = [(t, m, t.wide) for t, m in mutants if outcome(m, results[m]) == "survived"]
-    results |= run(left, failing, folder)
+    results |= run(left, failing, folder, seconds)
     print_each(results)
     print_table(groups, results)
     print(f"{len(mutants)} mutants in {time.monotonic() - began:.0f} s")
@@ -58,7 +63,7 @@ def main() -> int:
 
 def failing_anyway(packages: Iterable[str], folder: Path) -> list[str]:
     """Return the tests that fail on the code as it is: they are left out, for they would kill every mutant."""
-    jobs = [Job(what=package, tests=WIDE[package], options=()) for package in sorted(packages)]
+    jobs = [Job(what=package, tests=WIDE[package], options=(), seconds=LONGEST) for package in sorted(packages)]
     results = [verdict for _, verdict in verdicts(jobs, folder, AT_ONCE)]
     tests = [test for verdict in results for test in verdict.tests]
     print(*(f"fails without a change, left out: {test}" for test in tests), sep="\n")
@@ -67,11 +72,14 @@ def failing_anyway(packages: Iterable[str], folder: Path) -> list[str]:
 
 
 def run(
-    chosen: Iterable[tuple[Target, Mutant, tuple[str, ...]]], failing: Sequence[str], folder: Path
+    chosen: Iterable[tuple[Target, Mutant, tuple[str, ...]]], failing: Sequence[str], folder: Path, seconds: float
 ) -> dict[Mutant, Verdict]:
-    """Run some tests against mutants, without those that fail anyway."""
+    """Run some tests against mutants, without those that fail anyway, each for so many seconds at most."""
     options = ("-x", *(f"--deselect={test}" for test in failing))
-    jobs = [Job(what=m, tests=tests, module=t.module, code=m.code, options=options) for t, m, tests in chosen]
+    jobs = [
+        Job(what=m, tests=tests, module=t.module, code=m.code, options=options, seconds=seconds)
+        for t, m, tests in chosen
+    ]
     results: dict[Mutant, Verdict] = {}
     for mutant, verdict in verdicts(jobs, folder, AT_ONCE):
         results[mutant] = verdict

@@ -30,7 +30,7 @@ THIRD_PARTY = (
 TEST_SECONDS = 30
 """The longest that one test may take; one that hangs has noticed."""
 RUN_SECONDS = 600
-"""The longest that one run may take, in case that a time-out within it does not work."""
+"""The longest that one run may take, in case that a time-out within it does not work; more on a busy machine."""
 OPTIONS = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain", "-o", f"timeout={TEST_SECONDS}")
 
 J = TypeVar("J")
@@ -54,6 +54,7 @@ class Job(Generic[J]):
     module: str = ""
     code: Callable[[], CodeType] | None = None
     options: Sequence[str] = ("-x",)
+    seconds: float = RUN_SECONDS
 
 
 def import_third_party() -> None:
@@ -68,7 +69,7 @@ def verdicts(jobs: Iterable[Job[J]], folder: Path, at_once: int) -> Iterator[tup
     running: dict[int, tuple[Job[J], float]] = {}
     while True:
         while len(running) < at_once and (job := next(waiting, None)) is not None:
-            running[_forked(job, folder)] = (job, time.monotonic() + RUN_SECONDS)
+            running[_forked(job, folder)] = (job, time.monotonic() + job.seconds)
         if not running:
             return
         process, _ = os.waitpid(-1, os.WNOHANG)

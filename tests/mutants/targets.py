@@ -56,7 +56,11 @@ TARGETS = (
     ),
     Target(
         "obo_middleware._runtime",
-        (*_tests(CORE, "runtime context tenants policies issuers_users bearer_proxied"), *_ADAPTED),
+        (
+            *_tests(CORE, "runtime context tenants policies issuers_users bearer_proxied protected_resource"),
+            f"{ADAPTERS}attacks/test_who_may_call.py",
+            *_ADAPTED,
+        ),
         tuple(
             f"Runtime.{name}"
             for name in (
@@ -65,7 +69,13 @@ TARGETS = (
             )
         ),
     ),
-    Target("obo_middleware._context", _tests(CORE, "context lease policies runtime issuers_users tenants")),
+    Target(
+        "obo_middleware._context",
+        (
+            *_tests(CORE, "context lease policies runtime issuers_users tenants"),
+            f"{ADAPTERS}attacks/test_downstream_requests.py",
+        ),
+    ),
     Target("obo_middleware._sources", _tests(CORE, "sources auth_challenges auth_isolation partition")),
     Target(
         "credentials._cache",
@@ -74,7 +84,7 @@ TARGETS = (
     ),
     Target(
         "credentials._confidential_client",
-        _tests(CREDENTIALS, "confidential_client on_behalf_of on_behalf_of_proofs attacks_on_credentials"),
+        _tests(CREDENTIALS, "confidential_client cache on_behalf_of region on_behalf_of_proofs attacks_on_credentials"),
     ),
     Target(
         "credentials._credential",
