@@ -46,6 +46,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "a life of no seconds is over at once either way",
     ("_token_answer._number", "len(value) < 16 -> True"): _BOUNDED,
     ("_token_answer._number", "len(value) < 16 -> <="): _BOUNDED,
+    ("_token_answer._number", "abs(value) < 1000000000000000.0 -> <="): _BOUNDED,
     ("_credential.TokenEngine._raise_if_refused", "refusal.error is not None -> True"): (
         "what is kept without an error is kept under the entry's own key, and no asker's: for the type checker"
     ),
