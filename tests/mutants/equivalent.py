@@ -29,6 +29,9 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "before the first keys, only a failure makes the next fetch wait: for the type checker"
     ),
     ("_metadata.Issuer.key_flow", "metadata -> False"): _KNOWN,
+    ("_runtime.Runtime.published", "resource is None -> False"): (
+        "without a resource its path is None, which no request has: for the type checker"
+    ),
     ("_auth._client", "make(trust_env=False) -> removed"): (
         "the HTTP library looks at the environment's proxies only where it makes the transport itself"
     ),
