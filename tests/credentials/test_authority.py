@@ -51,6 +51,7 @@ def test_the_environment_is_read_when_it_is_asked(monkeypatch: pytest.MonkeyPatc
         "://login.example",
         "https://",
         "https:///path",
+        "https://:443",
         "https://user@login.example",
         "https://user:secret@login.example",
         "https://login.example?x=1",
@@ -73,6 +74,14 @@ def test_an_authority_that_is_something_else_is_refused(value: str) -> None:
         Authority.parse(value)
 
 
+def test_a_refused_authority_is_told_unless_it_may_hold_a_password() -> None:
+    with pytest.raises(ValueError, match=r"authority 'http://login\.example' must use https"):
+        Authority.parse("http://login.example")
+    with pytest.raises(ValueError, match=r"^authority must be a host") as caught:
+        Authority.parse("https://user:hidden@login.example")
+    assert "hidden" not in str(caught.value)
+
+
 @pytest.mark.parametrize("value", [7, b"login.example", ["login.example"], object()])
 def test_an_authority_must_be_a_text(value: Any) -> None:
     with pytest.raises(ValueError, match="authority must be a string"):
@@ -86,7 +95,13 @@ def test_plain_http_is_for_loopback_and_only_if_allowed(value: str) -> None:
         Authority.parse(value)
 
 
-@pytest.mark.parametrize("value", ["http://login.example", "http://127.0.0.1.example", "http://localhost.example"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("http://login.example", "http://127.0.0.1.example", "http://localhost.example"),
+        *("ftp://127.0.0.1", "ws://localhost"),
+    ],
+)
 def test_plain_http_is_refused_elsewhere_even_if_allowed(value: str) -> None:
     with pytest.raises(ValueError, match="https"):
         Authority.parse(value, allow_local=True)

@@ -58,6 +58,7 @@ def test_times_are_read_from(members: dict[str, Any], life: int, renewal: int) -
         -1,
         -3600,
         10**18,
+        pytest.param(10**400, id="10**400"),
         366 * 86_400,
         367 * 86_400,
         "soon",

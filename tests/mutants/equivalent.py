@@ -29,6 +29,9 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "before the first keys, only a failure makes the next fetch wait: for the type checker"
     ),
     ("_metadata.Issuer.key_flow", "metadata -> False"): _KNOWN,
+    ("_runtime.Runtime.published", "resource is None -> False"): (
+        "without a resource its path is None, which no request has: for the type checker"
+    ),
     ("_auth._client", "make(trust_env=False) -> removed"): (
         "the HTTP library looks at the environment's proxies only where it makes the transport itself"
     ),
@@ -46,6 +49,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "a life of no seconds is over at once either way",
     ("_token_answer._number", "len(value) < 16 -> True"): _BOUNDED,
     ("_token_answer._number", "len(value) < 16 -> <="): _BOUNDED,
+    ("_token_answer._number", "abs(value) < 1000000000000000.0 -> <="): _BOUNDED,
     ("_credential.TokenEngine._raise_if_refused", "refusal.error is not None -> True"): (
         "what is kept without an error is kept under the entry's own key, and no asker's: for the type checker"
     ),
