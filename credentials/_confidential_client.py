@@ -93,7 +93,9 @@ class ConfidentialClient:
 
     def key(self, query: TokenQuery, assertion: UserAssertion | None = None) -> bytes:
         """Return the cache key of a token: who, through which client, as which application, for what."""
-        return query.application if assertion is None else pair_key(query.application, assertion.partition)
+        if assertion is None:
+            return query.application
+        return assertion.group + pair_key(query.application, assertion.partition)
 
     def fresh(self, query: TokenQuery, assertion: UserAssertion | None = None) -> AccessTokenInfo | None:
         """Return the token from the cache if nothing needs to be done about it, without any wait."""
@@ -109,6 +111,7 @@ class ConfidentialClient:
             asker=assertion.token if assertion is not None else "",
             claims=query.claims,
             refused=query.refused,
+            shared=True,
         )
         return (yield from self.engine.token_flow(want, lambda: self._exchange_flow(query, assertion)))
 

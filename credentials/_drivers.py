@@ -36,6 +36,7 @@ from credentials._flow import (
     RunFlow,
     SendRequest,
     Sleep,
+    UseStore,
     WaitFor,
 )
 from credentials._http import Reading, failures, native_request, transport_error
@@ -76,7 +77,7 @@ class BlockingDriver:
         finally:
             flow.close()
 
-    def _perform(self, effect: Effect) -> object:
+    def _perform(self, effect: Effect) -> object:  # noqa: PLR0911  # one for each effect
         match effect:
             case SendRequest(request):
                 return self._send(request)
@@ -94,6 +95,8 @@ class BlockingDriver:
                 return info_from(_settle(asking(effect), ASK_TIMEOUT))
             case CallFunction(function):
                 return _settle(function, CALL_TIMEOUT)
+            case UseStore(store, operation):
+                return store.perform(operation)
             case _ as never:
                 assert_never(never)
         return None
@@ -148,7 +151,7 @@ class AsyncDriver:
         finally:
             flow.close()
 
-    async def _perform(self, effect: Effect) -> object:
+    async def _perform(self, effect: Effect) -> object:  # noqa: PLR0911  # one for each effect
         import asyncio
 
         match effect:
@@ -169,6 +172,8 @@ class AsyncDriver:
                 return info_from(await _settle_async(asking(effect), asking_method(effect.credential), ASK_TIMEOUT))
             case CallFunction(function):
                 return await _settle_async(function, function, CALL_TIMEOUT)
+            case UseStore(store, operation):
+                return await store.perform_async(operation)
             case _ as never:
                 assert_never(never)
         return None

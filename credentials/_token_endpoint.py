@@ -64,14 +64,16 @@ _CONFIGURATION_ERRORS = frozenset(
 class UserAssertion:
     """Hold the token of a signed-in user that is exchanged, and whose it is.
 
-    ``partition`` is the hash that keeps this user's cache entries apart (32 bytes). ``object_id`` and
-    ``tenant_id`` are the user's where they are known, and then the answer must not name somebody else.
+    ``partition`` is the hash that keeps this user's cache entries apart (32 bytes), and ``group`` the one that all
+    of them have in common, if the user is known. ``object_id`` and ``tenant_id`` are the user's where they are known,
+    and then the answer must not name somebody else.
     """
 
     token: str = field(repr=False)
     partition: bytes = field(repr=False)
     object_id: str = ""
     tenant_id: str = ""
+    group: bytes = field(default=b"", repr=False)
 
 
 def client_credentials_form(client_id: str, scopes: Sequence[str]) -> dict[str, str]:

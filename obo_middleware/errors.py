@@ -14,6 +14,7 @@
       ├─ InsufficientUserAuthenticationError    401  insufficient_user_authentication (RFC 9470)
       ├─ UpstreamUnavailableError               503  with Retry-After
       ├─ UnusableUpstreamError                  502
+      ├─ SharedCacheUnavailableError            503  what only the shared cache can do could not be done
       └─ RefusedRequestError                    500  a downstream request that must not be sent
            ├─ WrongOriginError                       it would have left the API's origin or base path
            └─ RequestEndedError                      its user's request is over
@@ -44,6 +45,7 @@ __all__ = [
     "OboError",
     "RefusedRequestError",
     "RequestEndedError",
+    "SharedCacheUnavailableError",
     "UnusableUpstreamError",
     "UpstreamUnavailableError",
     "WrongOriginError",
@@ -157,6 +159,13 @@ class UnusableUpstreamError(OboError):
 
     status = 502
     title = "The identity provider gave no usable answer"
+
+
+class SharedCacheUnavailableError(OboError):
+    """Say that the shared cache could not do what has to be done there: forget somebody, or keep or find a session."""
+
+    status = 503
+    title = "The shared cache is not available"
 
 
 class RefusedRequestError(OboError):
