@@ -25,6 +25,7 @@ from typing import NamedTuple
 from credentials._cache import SKEW, Entry, ExpiringCache, group_of, key_of, token_cache
 from credentials._errors import AuthenticationError, InteractionRequiredError, told
 from credentials._flow import Flow
+from credentials._forgotten import ForgottenGroups
 from credentials._single_flight import FlightTable
 from credentials._store import Found, SharedCache, Visit
 from credentials._types import AccessTokenInfo, Clock
@@ -39,8 +40,6 @@ LONGEST_WAIT = 300.0
 """The most seconds that a provider's ``Retry-After`` is obeyed."""
 BUSY_ELSEWHERE = 2.0
 """Seconds before it is looked again for the token that another process is refreshing."""
-REMEMBERED_FORGOTTEN = 28 * 3600.0
-"""Seconds for which it is known that a user was forgotten: no token lives longer."""
 CLAIMS_SHARED = 30.0
 """Seconds in which callers with the same claims challenge share the token that answered it."""
 _NOTES = 10_000
@@ -56,11 +55,6 @@ class _Refusal(NamedTuple):
 class _Answer(NamedTuple):
     info: AccessTokenInfo
     until: float
-
-
-class _Forgotten(NamedTuple):
-    turn: int
-    at: float
 
 
 class _BusyElsewhereError(Exception):
@@ -123,8 +117,7 @@ class TokenEngine:
         self._flights: FlightTable[AccessTokenInfo] = FlightTable()
         self._refusals: ExpiringCache[bytes, _Refusal] = ExpiringCache(size=_NOTES, until=_until, clock=clock)
         self._answers: ExpiringCache[bytes, _Answer] = ExpiringCache(size=_NOTES, until=_until, clock=clock)
-        self._forgotten: ExpiringCache[bytes, _Forgotten] = ExpiringCache(size=_NOTES, until=_known_until, clock=clock)
-        self._turn = 0
+        self._forgotten = ForgottenGroups(clock)
 
     def __len__(self) -> int:
         return len(self._cache)
@@ -146,9 +139,8 @@ class TokenEngine:
 
         ``at`` is when somebody said so, in seconds since the epoch, if not now.
         """
-        self._turn += 1
         # First the note, so that an exchange under way does not put back what is taken out here.
-        self._forgotten.put(group, _Forgotten(self._turn, self.clock() if at is None else at))
+        self._forgotten.add(group, at)
         self._cache.discard_where(lambda key, _: not group or group_of(key) == group)
         # Short notes, under keys that do not tell whose they are.
         self._answers.clear()
@@ -227,7 +219,7 @@ class TokenEngine:
         return (yield from self._flights.fly_flow(key, lookup, leading_flow))
 
     def _exchange_flow(self, want: Want, exchange: Exchange, *, refresh: bool = False) -> Flow[AccessTokenInfo]:
-        before, turn = self._cache.get(want.key), self._turn
+        before, turn = self._cache.get(want.key), self._forgotten.turn
         info = yield from self._made_flow(want, exchange, refresh=refresh)
         entry = (info.token, info.expires_on, info.token_type, info.refresh_on)
         if want.claims:
@@ -236,7 +228,7 @@ class TokenEngine:
             # An answer to a claims challenge that came meanwhile is the better token: the API has asked for it.
             self._cache.put_unless_changed(want.key, entry, before)
         # Looked at last: whoever forgets the user after this finds the entry.
-        if self._last_forgotten(want.key).turn > turn:
+        if self._forgotten.last(want.key).turn > turn:
             self._cache.discard(want.key)
         return info
 
@@ -269,14 +261,10 @@ class TokenEngine:
 
     def _is_good(self, found: Found | None, key: bytes, *, refresh: bool) -> bool:
         """Tell whether a shared token may be used: asked for after its user was last forgotten, and with life left."""
-        if found is None or found.asked_at < self._last_forgotten(key).at:
+        if found is None or found.asked_at < self._forgotten.last(key).at:
             return False
         info = found.info
         return self.clock() < (_refresh_on(info) if refresh else info.expires_on - SKEW)
-
-    def _last_forgotten(self, key: bytes) -> _Forgotten:
-        notes = (self._forgotten.get(group_of(key)), self._forgotten.get(b""))
-        return max((note for note in notes if note is not None), default=_NEVER)
 
     def _raise_if_refused(self, key: bytes) -> None:
         refusal = self._refusals.get(key)
@@ -294,15 +282,8 @@ class TokenEngine:
             self._refusals.put(key, _Refusal(error=error.told_to_wait(error.retry_after), until=until))
 
 
-_NEVER = _Forgotten(0, float("-inf"))
-
-
 def _until(note: _Refusal | _Answer) -> float:
     return note.until
-
-
-def _known_until(note: _Forgotten) -> float:
-    return note.at + REMEMBERED_FORGOTTEN
 
 
 def _refresh_on(entry: Entry | AccessTokenInfo) -> float:

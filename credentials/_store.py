@@ -83,6 +83,7 @@ class Forget(NamedTuple):
 
 
 Operation = Load | Lead | Save | Release | Remove | Forget
+"""All that a store can be asked."""
 
 
 class Store(Protocol):
