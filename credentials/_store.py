@@ -66,7 +66,7 @@ class Release(NamedTuple):
 
 
 class Remove(NamedTuple):
-    """Ask to delete one entry."""
+    """Ask to delete one entry, and to end the lead of whoever makes it anew."""
 
     name: Name
 

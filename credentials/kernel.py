@@ -16,7 +16,7 @@ from credentials._credential import TokenEngine, TokenQuery, Want
 from credentials._drivers import AsyncDriver, BlockingDriver
 from credentials._errors import ProviderUnavailableError, TransportError, scrub
 from credentials._family import asked_flow
-from credentials._flow import Flow, HttpRequest, HttpResponse, call, send, use, wait_for
+from credentials._flow import Flow, HttpRequest, HttpResponse, call, send, sleep, use, wait_for
 from credentials._fork import renew_in_children
 from credentials._on_behalf_of import AsyncOnBehalfOfCredential, OnBehalfOfCredential, check_no_refresh
 from credentials._pool import ConnectionPool, is_loopback
@@ -90,6 +90,7 @@ __all__ = [
     "renew_in_children",
     "scrub",
     "send",
+    "sleep",
     "use",
     "user_group",
     "wait_for",

@@ -124,7 +124,8 @@ def commands_of(operation: Operation, keys: Keys) -> tuple[Command, ...]:
         case Release(name, owner):
             return (("EVAL", _RELEASE, 1, keys.lead(name), owner, keys.channel, TOLD + name.entry.encode()),)
         case Remove(name):
-            return (("DEL", keys.entry(name)),)
+            # The lead too: who is making the entry anew must not bring it back.
+            return (("DEL", keys.entry(name), keys.lead(name)),)
         case Forget(groups, news, at):
             return (*(_forgetting(group, keys) for group in groups), *_telling(news, at, keys))
 

@@ -28,6 +28,7 @@ from obo_middleware._auth import Target, TokenSource
 from obo_middleware._bearer import bearer_token, presented
 from obo_middleware._challenge import Reply, metadata_reply, reply_to
 from obo_middleware._downstream_api import DownstreamApi
+from obo_middleware._sessions import Sessions
 from obo_middleware._settings import Settings
 from obo_middleware._shared_cache import SharedTokenCache
 from obo_middleware._sources import ClientSource, ForeignSource
@@ -73,6 +74,7 @@ class Runtime:
         self.store = settings.store
         self.shared = None if self.store is None else SharedTokenCache(self.store, clock=settings.clock)
         self.engine = TokenEngine(cache_size=settings.cache_size, clock=settings.clock, shared=self.shared)
+        self.sessions = Sessions(self)
         if self.store is not None:
             self.store.listen(self._heard)
         self.client = ConfidentialClient(

@@ -14,6 +14,7 @@
       ├─ InsufficientUserAuthenticationError    401  insufficient_user_authentication (RFC 9470)
       ├─ UpstreamUnavailableError               503  with Retry-After
       ├─ UnusableUpstreamError                  502
+      ├─ SessionEndedError                      410  a long-running session that is over, or never was
       ├─ SharedCacheUnavailableError            503  what only the shared cache can do could not be done
       └─ RefusedRequestError                    500  a downstream request that must not be sent
            ├─ WrongOriginError                       it would have left the API's origin or base path
@@ -45,6 +46,7 @@ __all__ = [
     "OboError",
     "RefusedRequestError",
     "RequestEndedError",
+    "SessionEndedError",
     "SharedCacheUnavailableError",
     "UnusableUpstreamError",
     "UpstreamUnavailableError",
@@ -162,10 +164,17 @@ class UnusableUpstreamError(OboError):
 
 
 class SharedCacheUnavailableError(OboError):
-    """Say that the shared cache could not do what has to be done there: forget somebody, or keep or find a session."""
+    """Say that the shared cache could not do what only it can: forget somebody, keep a session or find it."""
 
     status = 503
     title = "The shared cache is not available"
+
+
+class SessionEndedError(OboError):
+    """Say that an id is no session's: it was ended, revoked or forgotten, its time is over, or it never was one."""
+
+    status = 410
+    title = "The session is over"
 
 
 class RefusedRequestError(OboError):
