@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import os
 import secrets
 import struct
 import time
@@ -111,7 +112,7 @@ class SharedTokenCache:
         *,
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
-        new_owner: Callable[[], str] = secrets.token_urlsafe,
+        new_owner: Callable[[], str] = lambda: f"{os.getpid()}.{secrets.token_urlsafe(16)}",
     ) -> None:
         self.store = store
         self.sealer = store.sealer
