@@ -249,7 +249,7 @@ class TokenEngine:
         except BaseException:
             visit.abandon()
             raise
-        yield from visit.save_flow(info, asked_at)
+        visit.save(info, asked_at)
         return info
 
     def _found_flow(self, visit: Visit, key: bytes, *, refresh: bool) -> Flow[Found | None]:

@@ -120,11 +120,11 @@ class Visit(Protocol):
     def busy(self) -> bool:
         """Whether another process is making the entry, and the caller did not want to wait for it."""
 
-    def save_flow(self, info: AccessTokenInfo, asked_at: float) -> Flow[None]:
-        """Keep a token, and end the lead."""
+    def save(self, info: AccessTokenInfo, asked_at: float) -> None:
+        """Have a token kept, and the lead ended, without a wait for it."""
 
     def abandon(self) -> None:
-        """End the lead without a token; no I/O, for a caller that may be on its way out."""
+        """Have the lead ended without a token, without a wait for it: the caller may be on its way out."""
 
 
 class SharedCache(Protocol):

@@ -12,9 +12,11 @@ from typing import Literal
 State = Literal["closed", "open", "half-open"]
 
 FAILURES = 5
-"""Failures in a row after which the store is left alone."""
-PAUSE = 5.0
-"""Seconds for which it is."""
+"""Failures in a row after which the store is left alone,"""
+SPAN = 0.2
+"""if they are so many seconds apart: one moment of a busy machine may fail many callers at once."""
+PAUSE = 1.0
+"""Seconds for which the store is left alone."""
 
 
 class CircuitBreaker:
@@ -27,6 +29,7 @@ class CircuitBreaker:
         self._monotonic = monotonic
         self._changed = changed
         self._failures = 0
+        self._first = 0.0
         self._until = 0.0
         self._probing = False
         self._lock = threading.Lock()
@@ -53,11 +56,14 @@ class CircuitBreaker:
     def failed(self) -> None:
         """Take note that the store did not answer in time, or not at all."""
         with self._lock:
+            now = self._monotonic()
             self._failures += 1
-            opens = self._probing or self._failures >= FAILURES
+            if self._failures == 1:
+                self._first = now
+            opens = self._probing or (self._failures >= FAILURES and now - self._first >= SPAN)
             self._probing = False
             if opens:
-                self._until = self._monotonic() + PAUSE
+                self._until = now + PAUSE
         if opens:
             self._become("open")
 

@@ -2,8 +2,8 @@
 
 Rules of this file:
 
-1. Nothing here raises. A store that fails, or has once failed this caller, is left alone, and the caller makes its own
-   exchange: at most three operations, of a bounded wait each, stand between a caller and that.
+1. Nothing here raises. Where the store fails the caller makes its own exchange: two operations, of a bounded wait each,
+   stand between a caller and that; while keys are being replaced, one more for each further key.
 2. What is loaded counts only if it opens under its own name, and is a token.
 3. Of several processes one makes the entry, for as long as its lead lasts. The others wait to be told, and look again.
 """
@@ -162,58 +162,59 @@ class EntryVisit:
         self._cache = cache
         self._name, self._former = names[0], names[1:]
         self._owner = ""
-        self._gone = False
         self.busy = False
 
     def load_flow(self) -> Flow[Found | None]:
         """Return what is kept, under the name of today or a former one, or None."""
         for name in (self._name, *self._former):
-            found = self._cache.opened(name, (yield from self._use_flow(Load(name))))
+            try:
+                value = yield from use(self._cache.store, Load(name))
+            except StoreError as error:
+                _say_useless(error)
+                return None
+            found = self._cache.opened(name, value)
             if found is not None:
                 return found
         return None
 
     def lead_flow(self, *, wait: bool, anew: bool) -> Flow[Found | None]:
         """Become the one that makes the entry, or return what another process made meanwhile."""
-        cache, owner = self._cache, self._cache.new_owner()
+        cache, self._owner = self._cache, self._cache.new_owner()
         end = cache.monotonic() + _LEADS * cache.store.lead_seconds
         flight = cache.store.expect(self._name.entry)
         try:
             while True:
-                lead = Lead(self._name, owner, cache.store.lead_seconds, anew)
-                self._owner = owner
-                answer = yield from self._use_flow(lead)
-                if answer is None:
-                    self.abandon()  # it may have been done, and only the answer be missing
-                if answer is None or answer == 0.0:
+                lead = Lead(self._name, self._owner, cache.store.lead_seconds, anew)
+                answer = yield from use(cache.store, lead)
+                if answer == 0.0:
                     return None
-                self._owner = ""
                 if not isinstance(answer, float):
                     return cache.opened(self._name, answer)
-                if not wait:
-                    self.busy = True
-                    return None
-                if cache.monotonic() >= end or not (yield from _told_flow(flight, answer)):
+                self.busy = not wait
+                if self.busy or cache.monotonic() >= end or not (yield from _told_flow(flight, answer)):
                     return None
                 flight, anew = self._expected_again(flight), False
+        except StoreError as error:
+            # Only the answer may be missing. So the owner stays: if it leads after all, its token is taken from it.
+            _say_useless(error)
+            return None
         except BaseException:
             self.abandon()
             raise
         finally:
             cache.store.expect_no_more(self._name.entry, flight)
 
-    def save_flow(self, info: AccessTokenInfo, asked_at: float) -> Flow[None]:
-        """Keep a token, and end the lead."""
-        seconds = info.expires_on - self._cache.clock()
-        if seconds <= 0:
-            self.abandon()
-            return
-        sealed = self._cache.sealer.seal(self._name, encoded(info, asked_at))
-        if (yield from self._use_flow(Save(self._name, sealed, seconds, self._owner))) is None:
-            self.abandon()
+    def save(self, info: AccessTokenInfo, asked_at: float) -> None:
+        """Have a token kept, and the lead ended, without a wait for it."""
+        cache, seconds = self._cache, info.expires_on - self._cache.clock()
+        if seconds > 0:
+            sealed = cache.sealer.seal(self._name, encoded(info, asked_at))
+            cache.store.later(Save(self._name, sealed, seconds, self._owner))
+            self._owner = ""
+        self.abandon()
 
     def abandon(self) -> None:
-        """End the lead, if there is one, without a token."""
+        """Have the lead ended, if there is one, without a token."""
         if self._owner:
             self._cache.store.later(Release(self._name, self._owner))
             self._owner = ""
@@ -224,16 +225,9 @@ class EntryVisit:
             return flight
         return self._cache.store.expect(self._name.entry)
 
-    def _use_flow(self, operation: Operation) -> Flow[object]:
-        """Return the store's answer, or None if there was none, after which nothing more is asked."""
-        if self._gone:
-            return None
-        try:
-            return (yield from use(self._cache.store, operation))
-        except StoreError as error:
-            self._gone = True
-            _logger.debug("the shared cache is of no help to a request: %s", error)
-            return None
+
+def _say_useless(error: StoreError) -> None:
+    _logger.debug("the shared cache is of no help to a request: %s", error)
 
 
 def _told_flow(flight: Flight[None], seconds: float) -> Flow[bool]:

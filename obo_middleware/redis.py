@@ -12,13 +12,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from credentials.kernel import Flight, Forget, Load, Name, Operation, StoreError, renew_in_children
 from obo_middleware._breaker import CircuitBreaker, State
+from obo_middleware._outbox import Outbox
 from obo_middleware._redis_clients import REFUSED, REPLIED, Address
 from obo_middleware._redis_commands import LOGGED, Keys, answer_of, commands_of
 from obo_middleware._redis_connections import PATIENCE, Connections
@@ -33,9 +33,8 @@ _logger = logging.getLogger("obo_middleware")
 
 KEYS_VARIABLE = "OBO_CACHE_KEYS"
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]+")
-_OPERATIONS = 3
+_OPERATIONS = 2
 """How many operations stand between a request and its own exchange; they share ``max_wait``."""
-_LATER_AT_ONCE = 8
 _CANARY = Name("canary", "canary")
 
 
@@ -96,6 +95,7 @@ class RedisTokenStore:
         self._monotonic = monotonic
         self._connections = Connections(address, options)
         self._news = News(self._keys, self._connections.client, self.check)
+        self._outbox = Outbox(self._perform_patiently)
         self._loads = self._hits = self._failures = self._opened = 0
         self._begin()
         renew_in_children(self)
@@ -105,12 +105,12 @@ class RedisTokenStore:
 
     def _begin(self) -> None:
         self._breaker = CircuitBreaker(monotonic=self._monotonic, changed=self._became)
-        self._later = threading.BoundedSemaphore(_LATER_AT_ONCE)
 
     def renew_after_fork(self) -> None:
         """Begin anew: connections and threads are the parent's."""
         self._connections.begin()
         self._news.begin()
+        self._outbox.begin()
         self._begin()
 
     @property
@@ -123,11 +123,17 @@ class RedisTokenStore:
 
     def perform(self, operation: Operation) -> Any:
         """Do what is asked, blocking; raises :class:`StoreError`."""
+        return self._perform(operation, PATIENCE if isinstance(operation, Forget) else self._wait)
+
+    def _perform_patiently(self, operation: Operation) -> Any:
+        return self._perform(operation, PATIENCE)
+
+    def _perform(self, operation: Operation, seconds: float) -> Any:
         self._enter()
         try:
             if isinstance(operation, Forget) and not operation.groups:
                 self._connections.delete_matching(self._keys.every_token)
-            reply = self._connections.run(commands_of(operation, self._keys), self._seconds_for(operation))
+            reply = self._connections.run(commands_of(operation, self._keys), seconds)
         except Exception as error:  # noqa: BLE001  # whatever the client library makes of a hostile answer
             failure = self._failure(error)
         except BaseException:
@@ -159,20 +165,8 @@ class RedisTokenStore:
         raise failure
 
     def later(self, operation: Operation) -> None:
-        """Do something on a thread of its own, if the store is well and few such threads are under way."""
-        free = self._later
-        if self._breaker.state == "open" or not free.acquire(blocking=False):
-            return
-
-        def work() -> None:
-            try:
-                self.perform(operation)
-            except StoreError as error:
-                _logger.debug("the shared cache was not told: %s", error)
-            finally:
-                free.release()
-
-        threading.Thread(target=work, name="obo-store-later", daemon=True).start()
+        """Do something without anybody waiting for it, in the order in which it was asked."""
+        self._outbox.put(operation)
 
     # What is told.
 
@@ -213,7 +207,8 @@ class RedisTokenStore:
         return ""
 
     def close(self) -> None:
-        """Close the blocking connections, and listen no more."""
+        """Do what was left for later, close the blocking connections, and listen no more."""
+        self._outbox.end()
         self._news.end()
         self._connections.close()
 
@@ -233,9 +228,6 @@ class RedisTokenStore:
     def _check_open(self) -> None:
         if self._breaker.state == "open":
             raise StoreError("the store is left alone for a while")
-
-    def _seconds_for(self, operation: Operation) -> float:
-        return PATIENCE if isinstance(operation, Forget) else self._wait
 
     def _success(self, operation: Operation, reply: Any) -> Any:
         self._breaker.succeeded()
