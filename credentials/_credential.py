@@ -26,7 +26,7 @@ from credentials._cache import SKEW, Entry, ExpiringCache, group_of, key_of, tok
 from credentials._errors import AuthenticationError, InteractionRequiredError, told
 from credentials._flow import Flow
 from credentials._forgotten import ForgottenGroups
-from credentials._single_flight import FlightTable
+from credentials._single_flight import FlightTable, LeaderGoneError
 from credentials._store import Found, SharedCache, Visit
 from credentials._types import AccessTokenInfo, Clock
 
@@ -57,8 +57,8 @@ class _Answer(NamedTuple):
     until: float
 
 
-class _BusyElsewhereError(Exception):
-    """Say that another process is refreshing the token."""
+class _BusyElsewhereError(LeaderGoneError):
+    """Say that another process is refreshing the token; who needs one by now has to see to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +249,10 @@ class TokenEngine:
         except BaseException:
             visit.abandon()
             raise
-        visit.save(info, asked_at)
+        if asked_at <= self._forgotten.last(want.key).at:
+            visit.abandon()
+        else:
+            visit.save(info, asked_at)
         return info
 
     def _found_flow(self, visit: Visit, key: bytes, *, refresh: bool) -> Flow[Found | None]:

@@ -36,7 +36,9 @@ class ForgottenGroups:
     def add(self, group: bytes, at: float | None) -> None:
         """Note that a group is forgotten; ``at`` is when somebody said so, if not now."""
         self.turn += 1
-        self._notes.put(group, Note(self.turn, self._clock() if at is None else at))
+        before = self._notes.get(group) or _NEVER
+        # Old news may come again, or late: they do not undo newer ones.
+        self._notes.put(group, Note(self.turn, max(before.at, self._clock() if at is None else at)))
 
     def last(self, key: bytes) -> Note:
         """Return when the one to whom a cache key belongs was last forgotten."""

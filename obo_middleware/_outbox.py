@@ -6,6 +6,7 @@ does not fit is dropped.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -55,8 +56,10 @@ class Outbox:
         with self._lock:
             if self._thread is None:
                 arguments = (self._waiting,)
-                self._thread = threading.Thread(target=self._work, args=arguments, name="obo-store-outbox", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._work, args=arguments, name="obo-store-outbox", daemon=True)
+                with contextlib.suppress(RuntimeError):  # the process is at its end
+                    thread.start()
+                    self._thread = thread
 
     def _work(self, waiting: queue.Queue[Operation | None]) -> None:
         while (operation := waiting.get()) is not None:

@@ -6,7 +6,7 @@ Rule of this file: an address is checked when it is given, and connected to when
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -42,6 +42,9 @@ _FORMS = (
     "or redis+cluster://host:6379,host:6379"
 )
 _PORTS = {"sentinel": 26_379, "cluster": 6_379}
+_TLS = {"ssl_check_hostname": True}  # which redis-py leaves out before its version 6
+_THREADS = 65_536
+"""Blocking connections at once, for which redis-py has a limit that would look like a store that is down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +64,22 @@ class Address:
         kind = _KINDS.get(scheme)
         if kind is None:
             raise wrong("the store's URL", "is no address of Redis or Valkey", f"write {_FORMS}")
-        if kind == "one":
-            return cls(url=url, kind=kind)
         try:
-            return cls._of_many(url, kind)
+            address = cls._of_one(url) if kind == "one" else cls._of_many(url, kind)
         except ValueError as error:
             raise wrong("the store's URL", "has no hosts, or a malformed one", f"write {_FORMS}") from error
+        ours = sorted(set(_bounds(None)).intersection(urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)))
+        if ours:
+            raise wrong("the store's URL", f"sets {', '.join(ours)}", "leave that out: max_wait bounds every wait")
+        return address
+
+    @classmethod
+    def _of_one(cls, url: str) -> Address:
+        parse: Callable[[str], Mapping[str, Any]] = redis.connection.parse_url
+        parts = parse(url)
+        if url.startswith("unix") and not parts.get("path"):
+            raise ValueError("no path")
+        return cls(url=url, kind="one", options=_TLS if url.startswith("rediss") else {})
 
     @classmethod
     def _of_many(cls, url: str, kind: Literal["sentinel", "cluster"]) -> Address:
@@ -74,7 +87,7 @@ class Address:
         user, _, places = parts.netloc.rpartition("@")
         hosts = tuple(_host(place, _PORTS[kind]) for place in places.split(","))
         name, _, password = user.partition(":")
-        options: dict[str, Any] = {"ssl": True} if parts.scheme.startswith("rediss") else {}
+        options: dict[str, Any] = {"ssl": True, **_TLS} if parts.scheme.startswith("rediss") else {}
         options |= {"username": urllib.parse.unquote(name)} if name else {}
         options |= {"password": urllib.parse.unquote(password)} if password else {}
         service, _, number = parts.path.strip("/").partition("/")
@@ -94,26 +107,36 @@ def _host(place: str, port: int) -> tuple[str, int]:
 def blocking_client(address: Address, options: Mapping[str, Any], timeout: float) -> Any:
     """Return a blocking client each of whose waits is at most so many seconds."""
     bounds = _bounds(timeout) | {"retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0)}
-    return _client(redis, address, {**address.options, **bounds, **options}, bounds)
+    return _client(redis, address, {"max_connections": _THREADS, **address.options, **options}, bounds)
 
 
 def awaitable_client(address: Address, options: Mapping[str, Any]) -> Any:
     """Return an awaitable client for one event loop; its callers bound their waits themselves."""
     bounds = _bounds(None) | {"retry": redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)}
-    return _client(redis.asyncio, address, {**address.options, **bounds, **options}, bounds)
+    return _client(redis.asyncio, address, {**address.options, **options}, bounds)
+
+
+def all_of(client: Any) -> tuple[Any, ...]:
+    """Return a client and those that ask the Sentinels on its behalf, all of which are to be closed."""
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    return client, *(manager.sentinels if manager is not None else ())
 
 
 def _client(library: Any, address: Address, given: Mapping[str, Any], bounds: Mapping[str, Any]) -> Any:
     """Return a client of the library's blocking or awaitable half, whose names are the same."""
+    whole = {**given, **bounds}
     if address.kind == "sentinel":
-        sentinels = library.sentinel.Sentinel(address.hosts, sentinel_kwargs=dict(bounds), **given)
-        return sentinels.master_for(address.service)
+        # The Sentinels show certificates as the store does; a password of theirs is an option.
+        own = {name: value for name, value in whole.items() if name.startswith("ssl")}
+        whole["sentinel_kwargs"] = {**own, **given.get("sentinel_kwargs", {}), **bounds}
+        return library.sentinel.Sentinel(address.hosts, **whole).master_for(address.service)
     if address.kind == "cluster":
         nodes = [library.cluster.ClusterNode(host, port) for host, port in address.hosts]
-        return library.cluster.RedisCluster(startup_nodes=nodes, **given)
-    return library.Redis.from_url(address.url, **given)
+        return library.cluster.RedisCluster(startup_nodes=nodes, **whole)
+    return library.Redis.from_url(address.url, **whole)
 
 
 def _bounds(timeout: float | None) -> dict[str, Any]:
     # RESP2: nothing here needs the third version, which has the server send on its own account.
-    return {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 2}
+    waits = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    return {**waits, "protocol": 2, "decode_responses": False}

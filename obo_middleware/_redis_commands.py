@@ -86,8 +86,8 @@ class Keys:
         self.channel = f"{prefix}:news"
         self.log = f"{prefix}:forgotten"
         self.canary = f"{prefix}:canary"
-        # The names of sessions begin with a tilde: they are no tokens.
-        self.every_token = f"{prefix}:{{*}}:e:[^~]*"
+        # Entries, and leads that would become some. The names of sessions begin with a tilde: they are no tokens.
+        self.every_token = f"{prefix}:{{*}}:[el]:[^~]*"
         self._prefix = prefix
 
     def entry(self, name: Name) -> str:

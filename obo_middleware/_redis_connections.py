@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from obo_middleware._redis_clients import Address, awaitable_client, blocking_client
+from obo_middleware._redis_clients import Address, all_of, awaitable_client, blocking_client
 from obo_middleware._redis_commands import Command
 
 if TYPE_CHECKING:
@@ -85,15 +85,17 @@ class Connections:
         with self._lock:
             clients, self._clients = list(self._clients.values()), {}
         for client in clients:
-            client.close()
+            for one in all_of(client):
+                one.close()
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""
         import asyncio
 
-        client, _ = self._homes.pop(asyncio.get_running_loop(), (None, None))
-        if client is not None:
-            await client.aclose()
+        home = self._homes.pop(asyncio.get_running_loop(), None)
+        if home is not None:
+            for one in all_of(home[0]):
+                await one.aclose()
 
     def _home(self) -> tuple[Any, asyncio.Semaphore]:
         import asyncio  # late, since the start of an app should not wait for it

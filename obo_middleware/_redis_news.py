@@ -2,8 +2,9 @@
 
 Rules of this file:
 
-1. One thread listens for a process; it starts with the first operation, and goes with the process.
-2. What was said while nobody listened is caught up on: those who were forgotten stand in a log.
+1. One thread listens for a process; it starts with the first operation, and ends when the store is closed.
+2. What was said while nobody listened is caught up on: those who were forgotten stand in a log, and who waits for an
+   entry looks again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from credentials.kernel import Flight, Landing
@@ -27,7 +28,7 @@ _PAUSES = (0.1, 5.0)
 _OVERLAP = 60.0
 """Seconds before the last news of which the log is read again: the clocks of processes differ."""
 
-Hearer = Callable[[bytes, float], None]
+Hearer = Callable[[bytes], None]
 
 
 class News:
@@ -61,8 +62,10 @@ class News:
         threading.Thread(target=self._listen, args=(self._ended,), name="obo-store-news", daemon=True).start()
 
     def end(self) -> None:
-        """Listen no more."""
-        self._ended.set()
+        """Listen no more, until :meth:`start` is called again."""
+        with self._lock:
+            self._ended.set()
+            self._ended, self.started = threading.Event(), False
 
     def add(self, hear: Hearer) -> None:
         """Have ``hear`` called with all news of the forgotten from now on."""
@@ -84,6 +87,13 @@ class News:
             if not flights:
                 self._expected.pop(entry, None)
 
+    def wake(self) -> None:
+        """Have everybody who waits look again."""
+        with self._lock:
+            flights = [flight for flights in self._expected.values() for flight in flights]
+            self._expected.clear()
+        _land(flights)
+
     def _listen(self, ended: threading.Event) -> None:
         try:
             self._check()
@@ -104,8 +114,10 @@ class News:
         pubsub = client.pubsub(ignore_subscribe_messages=True)
         try:
             pubsub.subscribe(self._keys.channel)
+            pubsub.get_message(timeout=_ALIVE)  # the server's word that it will tell; None here
             self._catch_up(client)
             self.listening = True
+            self.wake()
             heard_at = time.monotonic()
             while not ended.is_set():
                 message = pubsub.get_message(timeout=1.0)
@@ -121,12 +133,10 @@ class News:
             pubsub.close()
 
     def _catch_up(self, client: Any) -> None:
-        """Hear who was forgotten while nobody listened."""
+        """Hear who was forgotten while nobody listened, at first of everybody whom the log has."""
         now = time.time()
-        if self._heard_until:
-            since = f"{self._heard_until - _OVERLAP:.3f}"
-            for news, at in client.zrangebyscore(self._keys.log, since, "+inf", withscores=True):
-                self._pass_on(news, at)
+        for news in client.zrangebyscore(self._keys.log, f"{self._heard_until - _OVERLAP:.3f}", "+inf"):
+            self._pass_on(news)
         self._heard_until = now
 
     def _tell(self, message: dict[str, Any]) -> None:
@@ -136,12 +146,16 @@ class News:
         if data.startswith(TOLD):
             with self._lock:
                 flights = self._expected.pop(data[1:].decode("ascii", "replace"), [])
-            for flight in flights:
-                flight.future.set_result(Landing())
+            _land(flights)
         elif data.startswith(FORGOTTEN):
             self._heard_until = time.time()
-            self._pass_on(data[1:], self._heard_until)
+            self._pass_on(data[1:])
 
-    def _pass_on(self, news: bytes, at: float) -> None:
+    def _pass_on(self, news: bytes) -> None:
         for hear in self._hearers:
-            hear(news, at)
+            hear(news)
+
+
+def _land(flights: Iterable[Flight[None]]) -> None:
+    for flight in flights:
+        flight.future.set_result(Landing())

@@ -169,10 +169,10 @@ class Runtime:
                     f"the other processes could not be told to forget ({error}): do it again"
                 ) from error
 
-    def _heard(self, news: bytes, at: float) -> None:
-        group = None if self.shared is None else self.shared.heard(news)
-        if group is not None:
-            self._forget_here(group, at)
+    def _heard(self, news: bytes) -> None:
+        heard = None if self.shared is None else self.shared.heard(news)
+        if heard is not None:
+            self._forget_here(*heard)
 
     def _forget_here(self, group: bytes, at: float | None = None) -> None:
         self.engine.forget(group, at)

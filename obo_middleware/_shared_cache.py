@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import math
 import os
 import secrets
 import struct
@@ -73,8 +74,8 @@ class TokenStore(TellingStore, Protocol):
 
     sealer: Sealer
 
-    def listen(self, hear: Callable[[bytes, float], None]) -> None:
-        """Have ``hear`` called with all news from now on, and when they are from (seconds since the epoch)."""
+    def listen(self, hear: Callable[[bytes], None]) -> None:
+        """Have ``hear`` called with all news, those of the last day first."""
 
     def check(self) -> str:
         """Connect, blocking; raises :class:`ConfigurationError` for a password or a key that is refused."""
@@ -130,13 +131,15 @@ class SharedTokenCache:
         at = self.clock()
         news = json.dumps({"group": group.hex(), "at": at}).encode()
         groups = self.sealer.group_names(group) if group else ()
-        return Forget(groups, self.sealer.seal(_NEWS, news), at)
+        # By real time in the store's log, whatever clock the tokens go by.
+        return Forget(groups, self.sealer.seal(_NEWS, news), time.time())
 
-    def heard(self, sealed: bytes) -> bytes | None:
-        """Return the group that some news tell to forget, or None for what is no news of ours."""
+    def heard(self, sealed: bytes) -> tuple[bytes, float] | None:
+        """Return the group that some news tell to forget, and since when; None for what is no news of ours."""
         data = self.sealer.open(_NEWS, sealed)
         try:
-            return None if data is None else bytes.fromhex(parse_object(data)["group"])
+            news = {} if data is None else parse_object(data)
+            return bytes.fromhex(news["group"]), float(news["at"])
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -260,7 +263,7 @@ def decoded(data: bytes) -> Found | None:
         start = _RECORD.size + length
         kind, token = data[_RECORD.size : start].decode("ascii"), data[start:].decode("ascii")
         # What an HTTP header may have: all of ASCII that can be seen.
-        if not token.isprintable() or not token or " " in token:
+        if not token.isprintable() or not token or " " in token or not math.isfinite(asked_at):
             return None
         return Found(AccessTokenInfo(token, int(expires_on), kind, refresh_on or None), asked_at)
     except (struct.error, ValueError, OverflowError):

@@ -34,7 +34,7 @@ _logger = logging.getLogger("obo_middleware")
 KEYS_VARIABLE = "OBO_CACHE_KEYS"
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]+")
 _OPERATIONS = 2
-"""How many operations stand between a request and its own exchange; they share ``max_wait``."""
+"""How many operations beside a look under each name stand between a request and its token; they share ``max_wait``."""
 _CANARY = Name("canary", "canary")
 
 
@@ -91,7 +91,7 @@ class RedisTokenStore:
         self.lead_seconds = float(lead_seconds)
         self._kind = address.kind
         self._keys = Keys(prefix)
-        self._wait = max_wait / _OPERATIONS
+        self._wait = max_wait / (_OPERATIONS + len(self.sealer.group_names(b"")))
         self._monotonic = monotonic
         self._connections = Connections(address, options)
         self._news = News(self._keys, self._connections.client, self.check)
@@ -170,8 +170,8 @@ class RedisTokenStore:
 
     # What is told.
 
-    def listen(self, hear: Callable[[bytes, float], None]) -> None:
-        """Have ``hear`` called with all news from now on, and when they are from (seconds since the epoch)."""
+    def listen(self, hear: Callable[[bytes], None]) -> None:
+        """Have ``hear`` called with all news, those of the last day first."""
         self._news.add(hear)
 
     def expect(self, entry: str) -> Flight[None]:
@@ -186,12 +186,13 @@ class RedisTokenStore:
 
     def check(self) -> str:
         """Connect, and raise :class:`ConfigurationError` for a wrong password or key; a store may be down now."""
-        canary, refused = None, ""
+        known, refused = True, ""
         try:
             client = self._connections.client(PATIENCE)
             canary = client.get(self._keys.canary)
-            if canary is None:
-                client.set(self._keys.canary, self.sealer.seal(_CANARY, b"canary"), ex=LOGGED, nx=True)
+            known = canary is None or self.sealer.open(_CANARY, canary) is not None
+            if known:  # and sealed with the first key from now on, so that an old one can go
+                client.set(self._keys.canary, self.sealer.seal(_CANARY, b"canary"), ex=LOGGED)
         except REFUSED as error:
             refused = type(error).__name__
         except Exception as error:  # noqa: BLE001  # it may be up later; requests do without
@@ -199,7 +200,7 @@ class RedisTokenStore:
             return ""
         if refused:
             raise wrong("token_store", f"refuses our user or password ({refused})", "correct the URL or the options")
-        if canary is not None and self.sealer.open(_CANARY, canary) is None:
+        if not known:
             raise ConfigurationError(
                 "token_store has entries of other keys than those given: all workers need the same keys, the newest "
                 "one first. Give the others' keys too, or another prefix."
@@ -246,7 +247,9 @@ class RedisTokenStore:
         return StoreError(type(error).__name__)
 
     def _became(self, state: State) -> None:
-        self._opened += state == "open"
+        if state == "open":
+            self._opened += 1
+            self._news.wake()  # nobody is told any more
         level = logging.WARNING if state == "open" else logging.INFO
         _logger.log(level, "the circuit breaker of the shared cache is %s", state)
 
