@@ -49,8 +49,9 @@ class Outbox:
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
-            self._waiting.put(None)
-            thread.join(_LAST_WORDS)
+            with contextlib.suppress(queue.Full):
+                self._waiting.put(None, timeout=_LAST_WORDS)
+                thread.join(_LAST_WORDS)
 
     def _start(self) -> None:
         with self._lock:
