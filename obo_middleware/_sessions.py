@@ -35,6 +35,7 @@ from credentials.kernel import (
     StoreError,
     TokenQuery,
     UserAssertion,
+    WouldDeadlockError,
     key_of,
     parse_object,
     sleep,
@@ -42,7 +43,7 @@ from credentials.kernel import (
     user_group,
     wait_for,
 )
-from obo_middleware._shared_cache import SharedTokenCache
+from obo_middleware._shared_cache import LOOK_AGAIN, SharedTokenCache, expected_again
 from obo_middleware._user import user_from_claims
 from obo_middleware._validation import Validated
 from obo_middleware.errors import ConfigurationError, SessionEndedError, SharedCacheUnavailableError
@@ -60,7 +61,6 @@ _LEAD = 60.0
 """Seconds for which one worker may redeem a refresh token: longer than the slowest token request with its retries."""
 _PAUSES = (0.1, 0.4, 1.0)
 """Seconds before each further try of an operation that a session cannot do without."""
-_LOOK_AGAIN = 1.0
 _ID = Name("session", "id")
 _GROUP = 16
 
@@ -89,7 +89,7 @@ class Record:
     def encoded(self) -> bytes:
         """Return the record as the bytes to seal."""
         members = {"refresh_token": self.refresh_token, "claims": dict(self.claims), "ends_on": self.ends_on}
-        return json.dumps(members, separators=(",", ":"), default=_plain).encode()
+        return json.dumps(members, separators=(",", ":"), default=dict).encode()  # claims within claims are frozen
 
     @classmethod
     def decoded(cls, data: bytes) -> Record:
@@ -99,11 +99,6 @@ class Record:
         if not isinstance(token, str) or not isinstance(claims, dict) or not isinstance(ends_on, (int, float)):
             raise ValueError("no record of a session")
         return cls(refresh_token=token, claims=claims, ends_on=float(ends_on))
-
-
-def _plain(value: Any) -> Any:
-    """Return a frozen part of a user's claims as JSON has it."""
-    return dict(value) if isinstance(value, Mapping) else list(value)
 
 
 class Sessions:
@@ -235,10 +230,12 @@ def _lead_flow(cache: SharedTokenCache, name: Name, owner: str) -> Flow[None]:
             if cache.monotonic() >= end:
                 raise SharedCacheUnavailableError("another worker has been renewing the session for too long")
             try:
-                yield from wait_for(flight, timeout=_LOOK_AGAIN)
+                yield from wait_for(flight, timeout=LOOK_AGAIN)
+            except WouldDeadlockError:
+                yield from sleep(_PAUSES[0])
             except TimeoutError:
-                continue
-            flight = cache.store.expect(name.entry)
+                pass
+            flight = expected_again(cache.store, name.entry, flight)
     finally:
         cache.store.expect_no_more(name.entry, flight)
 

@@ -196,7 +196,7 @@ class EntryVisit:
                 self.busy = not wait
                 if self.busy or cache.monotonic() >= end or not (yield from _told_flow(flight, answer)):
                     return None
-                flight, anew = self._expected_again(flight), False
+                flight, anew = expected_again(cache.store, self._name.entry, flight), False
         except StoreError as error:
             # Only the answer may be missing. So the owner stays: if it leads after all, its token is taken from it.
             _say_useless(error)
@@ -222,11 +222,10 @@ class EntryVisit:
             self._cache.store.later(Release(self._name, self._owner))
             self._owner = ""
 
-    def _expected_again(self, flight: Flight[None]) -> Flight[None]:
-        """Return what lands the next time; to be made before the next look, so that nothing is missed in between."""
-        if not flight.future.done():
-            return flight
-        return self._cache.store.expect(self._name.entry)
+
+def expected_again(store: TellingStore, entry: str, flight: Flight[None]) -> Flight[None]:
+    """Return what lands the next time; to be made before the next look, so that nothing is missed in between."""
+    return store.expect(entry) if flight.future.done() else flight
 
 
 def _say_useless(error: StoreError) -> None:

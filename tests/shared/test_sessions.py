@@ -1,4 +1,4 @@
-"""Long-running sessions over a real store: started in one process, resumed in others, renewed by one worker at a time."""
+"""Long-running sessions over a real store: started in one process, resumed in others, renewed by one at a time."""
 
 from __future__ import annotations
 
@@ -6,89 +6,34 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from typing import Any
 
 import pytest
 
 from obo_middleware import DownstreamApi, OnBehalfOf, Session
-from obo_middleware._context import AsyncContext, BlockingContext
-from obo_middleware._validation import Validated
+from obo_middleware._context import AsyncContext
 from obo_middleware.errors import SessionEndedError
-from obo_middleware.redis import RedisTokenStore, SecretKey
 from tests.adapters.conftest import environment_of
 from tests.adapters.servers import ROOT
-from tests.adapters.world import GRAPH_SCOPES, Clock, World, new_world
-from tests.shared.servers import PRODUCTS, Server
+from tests.adapters.world import GRAPH_SCOPES, World
+from tests.shared.applications import (
+    KEY,
+    NEXT_KEY,
+    Make,
+    admitted,
+    make,
+    outside,
+    server,
+    started,
+    whose,
+    whose_awaitable,
+    world,
+)
+from tests.shared.servers import Server
+
+__all__ = ["make", "outside", "server", "world"]
 
 DAY = 86_400.0
-KEY = SecretKey("QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=")
-NEXT_KEY = SecretKey("QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI=")
-
-
-@pytest.fixture(scope="module")
-def outside() -> Iterator[World]:
-    """Give a provider whose refresh tokens can be redeemed once."""
-    with new_world(Clock(), single_use_refresh_tokens=True) as running:
-        yield running
-
-
-@pytest.fixture
-def world(outside: World) -> Iterator[World]:
-    outside.set_back()
-    yield outside
-    outside.set_back()
-
-
-@pytest.fixture(scope="module", params=PRODUCTS, ids=lambda product: product.name)
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    with Server(request.param) as running:
-        yield running
-
-
-Make = Callable[..., OnBehalfOf]
-
-
-@pytest.fixture
-def make(world: World, server: Server) -> Iterator[Make]:
-    """Make an application as another process has it: of the same settings, with nothing in memory yet."""
-    with ExitStack() as stack:
-
-        def new(*keys: SecretKey, **changes: Any) -> OnBehalfOf:
-            store = RedisTokenStore(server.url, keys=keys or [KEY], max_wait=2.0)
-            obo = OnBehalfOf(world.settings(token_store=store, **changes))
-            stack.callback(obo.close)
-            return obo
-
-        yield new
-
-
-def admitted(obo: OnBehalfOf, token: str) -> Validated:
-    runtime = obo.runtime
-    valid = runtime.blocking_driver.run(runtime.admit_flow([b"Bearer " + token.encode()], "/jobs"))
-    assert valid is not None
-    return valid
-
-
-def started(obo: OnBehalfOf, token: str, **options: Any) -> Session:
-    """Start a session in a request, which then is over."""
-    context = BlockingContext(obo.runtime, admitted(obo, token))
-    session = context.start_session(**options)
-    context.end()
-    return session
-
-
-def whose(obo: OnBehalfOf, session: Session | str) -> str:
-    """Return whom an API takes a session's user for."""
-    return str(obo.resume_session_blocking(str(session)).client("graph").get("/me").raise_for_status().json()["id"])
-
-
-async def whose_awaitable(obo: OnBehalfOf, session: Session | str) -> str:
-    async with obo:
-        context = await obo.resume_session(str(session))
-        return str((await context.client("graph").get("/me")).raise_for_status().json()["id"])
 
 
 async def ended_awaitable(obo: OnBehalfOf, session: Session) -> None:
@@ -101,7 +46,8 @@ def test_a_session_is_resumed_three_days_after_its_request_and_token_are_gone(ma
     world.clock.advance(3 * DAY)
     context = make().resume_session_blocking(session.id)
     assert context.user is not None
-    assert (context.user.object_id, context.user.scopes) == (world.object_id("alice"), {"access_as_user"})
+    assert context.user.object_id == world.object_id("alice")
+    assert context.user.scopes == {"access_as_user"}
     assert context.user.expires_on == int(session.expires_on)
     assert context.client("graph").get("/me").json()["id"] == world.object_id("alice")
     assert context.credential.get_token("https://graph.microsoft.com/User.Read").token
@@ -254,7 +200,7 @@ def test_a_session_outlives_the_key_that_it_was_sealed_with(make: Make, world: W
 def test_a_refresh_token_is_nowhere_but_sealed_in_the_store(make: Make, world: World, server: Server) -> None:
     session = started(make(), world.token("alice"))
     tokens = list(world.entra._state.refresh_tokens)
-    everything = b"".join(server.ask("DUMP", key) for key in server.keys() if key)
+    everything = b"".join(server.ask("DUMP", key) for key in server.ask("KEYS", "*"))
     for text in (*tokens, world.object_id("alice"), world.entra.tenant_id, session.id):
         assert text.encode() not in everything
     assert session.id not in repr(session)
