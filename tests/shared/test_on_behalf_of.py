@@ -100,7 +100,8 @@ def test_flasks_own_object_does_it_all(make: Make, world: World) -> None:
     def begin() -> Any:
         return flask.jsonify(obo.context.start_session().id)
 
-    with Served("flask", WsgiServer(app, werkzeugs=True)) as served, app.app_context():
+    close = app.extensions["obo_middleware"].close
+    with Served("flask", WsgiServer(app, werkzeugs=True), close) as served, app.app_context():
         text, other = (post(served, "/jobs", world.token(name)) for name in ("alice", "bob"))
         context = obo.resume_session_blocking(text)
         assert context.client("graph").get("/me").json()["id"] == world.object_id("alice")
