@@ -19,6 +19,7 @@ BENCHMARKS = (
     "single_flight",
     "new_user",
     "validation",
+    "shared_cache",
     "memory",
     "credential_object",
     "imports",
