@@ -31,8 +31,12 @@ Entry = tuple[str, int, str, int | None]
 """What is kept of a token: the fields of an ``AccessTokenInfo``, as an exact tuple."""
 SKEW = 30.0
 """Seconds before its end from which a token counts as expired: clocks differ, and requests take time."""
+HASH = 32
+"""Bytes of a key; one that belongs to a user has the user's group before it."""
+GROUP = 16
+"""Bytes of a user's group."""
 _SLACK = 64
-_WIDTH = (32).to_bytes(8, "big")
+_WIDTH = HASH.to_bytes(8, "big")
 
 
 def key_of(*fields: str | bytes) -> bytes:
@@ -48,6 +52,16 @@ def key_of(*fields: str | bytes) -> bytes:
 def pair_key(first: bytes, second: bytes) -> bytes:
     """Return ``key_of(first, second)`` for two hashes, quickly: every request of a user asks for one."""
     return hashlib.sha256(_WIDTH + first + _WIDTH + second).digest()
+
+
+def user_group(tenant_id: str, object_id: str) -> bytes:
+    """Return the hash that stands before the keys of all that is a user's; ids are alike in any case (16 bytes)."""
+    return key_of("user", tenant_id.lower(), object_id.lower())[:GROUP]
+
+
+def group_of(key: bytes) -> bytes:
+    """Return the group in a key, or nothing where it belongs to nobody."""
+    return key[:GROUP] if len(key) > HASH else b""
 
 
 class ExpiringCache(Generic[K, V]):
@@ -102,6 +116,16 @@ class ExpiringCache(Generic[K, V]):
         """Forget what is kept under the key, if anything."""
         with self._lock:
             self._entries.pop(key, None)
+
+    def discard_where(self, doomed: Callable[[K, V], bool]) -> None:
+        """Forget every entry that is doomed; looks at all of them, so that it is for rare occasions."""
+        with self._lock:
+            keys = list(self._entries)
+        # One by one: nobody waits for a hundred thousand answers. What comes meanwhile is the caller's care.
+        for key in keys:
+            with self._lock:
+                if key in self._entries and doomed(key, Cache.__getitem__(self._entries, key)):
+                    del self._entries[key]
 
     def clear(self) -> None:
         """Forget everything."""

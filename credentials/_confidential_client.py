@@ -22,12 +22,15 @@ from credentials._flow import Flow
 from credentials._pool import ConnectionPool
 from credentials._region import Region
 from credentials._token_endpoint import (
+    Granted,
     SendFlow,
     UserAssertion,
     client_credentials_form,
     on_behalf_of_form,
     post_flow,
     process_token_response,
+    refresh_form,
+    refresh_token_in,
     secrets_in,
     token_request,
 )
@@ -93,7 +96,9 @@ class ConfidentialClient:
 
     def key(self, query: TokenQuery, assertion: UserAssertion | None = None) -> bytes:
         """Return the cache key of a token: who, through which client, as which application, for what."""
-        return query.application if assertion is None else pair_key(query.application, assertion.partition)
+        if assertion is None:
+            return query.application
+        return assertion.group + pair_key(query.application, assertion.partition)
 
     def fresh(self, query: TokenQuery, assertion: UserAssertion | None = None) -> AccessTokenInfo | None:
         """Return the token from the cache if nothing needs to be done about it, without any wait."""
@@ -109,11 +114,27 @@ class ConfidentialClient:
             asker=assertion.token if assertion is not None else "",
             claims=query.claims,
             refused=query.refused,
+            shared=True,
         )
         return (yield from self.engine.token_flow(want, lambda: self._exchange_flow(query, assertion)))
 
+    def begin_flow(self, query: TokenQuery, assertion: UserAssertion) -> Flow[Granted]:
+        """Exchange a user's token once, for a refresh token too; nothing of it is kept here."""
+        form = on_behalf_of_form(self.client_id, (*query.scopes, "offline_access"), assertion)
+        return (yield from self._grant_flow(query, form, assertion))
+
+    def redeem_flow(self, query: TokenQuery, refresh_token: str, assertion: UserAssertion) -> Flow[Granted]:
+        """Redeem a refresh token of a user; the answer may have another one, which takes its place."""
+        form = self._with_claims(query, refresh_form(self.client_id, query.scopes, refresh_token))
+        return (yield from self._grant_flow(query, form, assertion))
+
     def _exchange_flow(self, query: TokenQuery, assertion: UserAssertion | None) -> Flow[AccessTokenInfo]:
-        form = self._form(query, assertion)
+        if assertion is not None and assertion.redeem is not None:
+            return (yield from assertion.redeem(query))
+        granted = yield from self._grant_flow(query, self._form(query, assertion), assertion)
+        return granted.info
+
+    def _grant_flow(self, query: TokenQuery, form: dict[str, str], assertion: UserAssertion | None) -> Flow[Granted]:
         facts = TokenRequestFacts(
             client_id=self.client_id,
             tenant_id=query.tenant_id,
@@ -131,10 +152,13 @@ class ConfidentialClient:
         url = authority.token_endpoint(query.tenant_id)
         response = yield from self._send_flow(token_request(url, form, self._new_id()))
         requested = query.scopes if assertion is not None else ()
-        secrets = secrets_in(form)
         try:
-            return process_token_response(
-                response, now=self.engine.clock(), requested=requested, assertion=assertion, secrets=secrets
+            info = process_token_response(
+                response,
+                now=self.engine.clock(),
+                requested=requested,
+                assertion=assertion,
+                secrets=secrets_in(form),
             )
         except ClientConfigurationError as error:
             _logger.error("the application %s is not set up rightly at its provider: %s", self.client_id, error)
@@ -142,12 +166,16 @@ class ConfidentialClient:
         except UnusableAnswerError as error:
             _logger.error("an answer for the application %s is refused: %s", self.client_id, error)
             raise
+        return Granted(info, refresh_token_in(response))
 
     def _form(self, query: TokenQuery, assertion: UserAssertion | None) -> dict[str, str]:
         if assertion is None:
             form = client_credentials_form(self.client_id, query.scopes)
         else:
             form = on_behalf_of_form(self.client_id, query.scopes, assertion)
+        return self._with_claims(query, form)
+
+    def _with_claims(self, query: TokenQuery, form: dict[str, str]) -> dict[str, str]:
         claims = with_capability(query.claims) if query.enable_cae else query.claims
         return form | {"claims": claims} if claims else form
 

@@ -7,7 +7,9 @@ Rules of this file:
    anything: the old token is served to its end, and the key is left alone for ``BACK_OFF`` seconds.
 3. Absent: one flight for each key; its error goes to everybody who waits.
 4. ``claims`` skip the read and replace the entry: what is in the cache is what the API has just refused.
-5. Refusals are kept shortly, under the key and the very assertion they are about, so that they touch nobody
+5. With a shared cache the exchange is preceded by a look at what other processes have got, and one of them makes it.
+6. A user who is forgotten is gone from here at once, and what was asked for before does not come back.
+7. Refusals are kept shortly, under the key and the very assertion they are about, so that they touch nobody
    else.
 """
 
@@ -19,10 +21,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from credentials._cache import Entry, ExpiringCache, key_of, token_cache
+from credentials._cache import SKEW, Entry, ExpiringCache, group_of, key_of, token_cache
 from credentials._errors import AuthenticationError, InteractionRequiredError, told
 from credentials._flow import Flow
-from credentials._single_flight import FlightTable
+from credentials._forgotten import ForgottenGroups
+from credentials._single_flight import FlightTable, LeaderGoneError
+from credentials._store import Found, SharedCache, Visit
 from credentials._types import AccessTokenInfo, Clock, Place
 
 _logger = logging.getLogger("credentials")
@@ -33,6 +37,8 @@ REFUSAL_KEPT = 60.0
 """Seconds for which it is remembered that a user must consent or act."""
 LONGEST_WAIT = 300.0
 """The most seconds that a provider's ``Retry-After`` is obeyed."""
+BUSY_ELSEWHERE = 2.0
+"""Seconds before it is looked again for the token that another process is refreshing."""
 CLAIMS_SHARED = 30.0
 """Seconds in which callers with the same claims challenge share the token that answered it."""
 _NOTES = 10_000
@@ -50,19 +56,24 @@ class _Answer(NamedTuple):
     until: float
 
 
+class _BusyElsewhereError(LeaderGoneError):
+    """Say that another process is refreshing the token; who needs one by now has to see to it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
     """Say which token is wanted.
 
     ``key`` names its cache entry. ``asker`` tells apart those who share the entry but not their refusals: the
     assertion's text. ``claims`` is the JSON of a claims challenge; ``refused`` is the token that the API
-    answered so.
+    answered so. ``shared`` tells that other processes mean the same by the key.
     """
 
     key: bytes
     asker: str = field(default="", repr=False)
     claims: str | None = None
     refused: str | None = field(default=None, repr=False)
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +96,19 @@ class TokenQuery:
 class TokenEngine:
     """Keep and renew tokens, for any number of users and scopes; safe for threads and tasks at once.
 
-    ``cache_size`` is in entries.
+    ``cache_size`` is in entries. ``shared`` is what several processes have in common.
     """
 
-    def __init__(self, *, cache_size: int = 100_000, clock: Clock = time.time) -> None:
+    def __init__(
+        self, *, cache_size: int = 100_000, clock: Clock = time.time, shared: SharedCache | None = None
+    ) -> None:
         self.clock = clock
+        self._shared = shared
         self._cache = token_cache(size=cache_size, clock=clock)
         self._flights: FlightTable[AccessTokenInfo] = FlightTable()
         self._refusals: ExpiringCache[bytes, _Refusal] = ExpiringCache(size=_NOTES, until=_until, clock=clock)
         self._answers: ExpiringCache[bytes, _Answer] = ExpiringCache(size=_NOTES, until=_until, clock=clock)
+        self._forgotten = ForgottenGroups(clock)
 
     def __len__(self) -> int:
         return len(self._cache)
@@ -109,6 +124,18 @@ class TokenEngine:
         """Return the token kept under the key, fresh or not, or None."""
         entry = self._cache.get(key)
         return None if entry is None else AccessTokenInfo._make(entry)
+
+    def forget(self, group: bytes, at: float | None = None) -> None:
+        """Forget all that is a user's; without a group, everything.
+
+        ``at`` is when somebody said so, in seconds since the epoch, if not now.
+        """
+        # First the note, so that an exchange under way does not put back what is taken out here.
+        self._forgotten.add(group, at)
+        self._cache.discard_where(lambda key, _: not group or group_of(key) == group)
+        # Short notes, under keys that do not tell whose they are.
+        self._answers.clear()
+        self._refusals.clear()
 
     def token_flow(self, want: Want, exchange: Exchange) -> Flow[AccessTokenInfo]:
         """Return the wanted token: from the cache, from a flight under way, or from the exchange.
@@ -134,13 +161,16 @@ class TokenEngine:
             return (
                 yield from self._flights.lead_flow(want.key, flight, lambda: self._renew_flow(want, newer, exchange))
             )
+        except _BusyElsewhereError:
+            self._refusals.put(want.key, _Refusal(error=None, until=self.clock() + BUSY_ELSEWHERE))
+            return old
         except Exception as error:  # noqa: BLE001  # whatever went wrong, the old token is as good as it was
             _logger.warning("a token could not be refreshed and is used to its end: %s", told(error))
             self._refusals.put(want.key, _Refusal(error=None, until=self.clock() + BACK_OFF))
             return old
 
     def _renew_flow(self, want: Want, newer: AccessTokenInfo | None, exchange: Exchange) -> Flow[AccessTokenInfo]:
-        return newer if newer is not None else (yield from self._exchange_flow(want, exchange))
+        return newer if newer is not None else (yield from self._exchange_flow(want, exchange, refresh=True))
 
     def _claims_flow(self, want: Want, exchange: Exchange) -> Flow[AccessTokenInfo]:
         """Exchange with claims; callers whose like tokens were refused at the same time share the answer."""
@@ -173,16 +203,56 @@ class TokenEngine:
 
         return (yield from self._flights.fly_flow(key, lookup, leading_flow))
 
-    def _exchange_flow(self, want: Want, exchange: Exchange) -> Flow[AccessTokenInfo]:
-        before = self._cache.get(want.key)
-        info = yield from exchange()
+    def _exchange_flow(self, want: Want, exchange: Exchange, *, refresh: bool = False) -> Flow[AccessTokenInfo]:
+        before, turn = self._cache.get(want.key), self._forgotten.turn
+        info = yield from self._made_flow(want, exchange, refresh=refresh)
         entry = (info.token, info.expires_on, info.token_type, info.refresh_on)
         if want.claims:
             self._cache.put(want.key, entry)
         else:
             # An answer to a claims challenge that came meanwhile is the better token: the API has asked for it.
             self._cache.put_unless_changed(want.key, entry, before)
+        # Looked at last: whoever forgets the user after this finds the entry.
+        if self._forgotten.last(want.key).turn > turn:
+            self._cache.discard(want.key)
         return info
+
+    def _made_flow(self, want: Want, exchange: Exchange, *, refresh: bool) -> Flow[AccessTokenInfo]:
+        """Return the token from the shared cache, or else from the exchange, which then is shared."""
+        if self._shared is None or not want.shared:
+            return (yield from exchange())
+        visit = self._shared.visit(want.key)
+        # What is there is what the API has refused, where there are claims.
+        found = None if want.claims else (yield from self._found_flow(visit, want.key, refresh=refresh))
+        if found is not None:
+            return found.info
+        if visit.busy:
+            raise _BusyElsewhereError
+        asked_at = self.clock()
+        try:
+            info = yield from exchange()
+        except BaseException:
+            visit.abandon()
+            raise
+        if asked_at <= self._forgotten.last(want.key).at:
+            visit.abandon()
+        else:
+            visit.save(info, asked_at)
+        return info
+
+    def _found_flow(self, visit: Visit, key: bytes, *, refresh: bool) -> Flow[Found | None]:
+        found = yield from visit.load_flow()
+        if self._is_good(found, key, refresh=refresh):
+            return found
+        found = yield from visit.lead_flow(wait=not refresh, anew=found is not None)
+        return found if self._is_good(found, key, refresh=refresh) else None
+
+    def _is_good(self, found: Found | None, key: bytes, *, refresh: bool) -> bool:
+        """Tell whether a shared token may be used: asked for after its user was last forgotten, and with life left."""
+        if found is None or found.asked_at < self._forgotten.last(key).at:
+            return False
+        info = found.info
+        return self.clock() < (_refresh_on(info) if refresh else info.expires_on - SKEW)
 
     def _raise_if_refused(self, key: bytes) -> None:
         refusal = self._refusals.get(key)

@@ -37,6 +37,7 @@ from credentials._flow import (
     RunFlow,
     SendRequest,
     Sleep,
+    UseStore,
     WaitFor,
 )
 from credentials._http import Reading, failures, native_request, transport_error
@@ -81,7 +82,7 @@ class BlockingDriver:
         finally:
             flow.close()
 
-    def _perform(self, effect: Effect) -> object:
+    def _perform(self, effect: Effect) -> object:  # noqa: PLR0911  # one for each effect
         match effect:
             case SendRequest(request):
                 return self._send(request)
@@ -99,6 +100,8 @@ class BlockingDriver:
                 return info_from(_settle(asking(effect), ASK_TIMEOUT))
             case CallFunction(function):
                 return _settle(function, CALL_TIMEOUT)
+            case UseStore(store, operation):
+                return store.perform(operation)
             case _ as never:
                 assert_never(never)
         return None
@@ -153,7 +156,7 @@ class AsyncDriver:
         finally:
             flow.close()
 
-    async def _perform(self, effect: Effect) -> object:
+    async def _perform(self, effect: Effect) -> object:  # noqa: PLR0911  # one for each effect
         import asyncio
 
         match effect:
@@ -174,6 +177,8 @@ class AsyncDriver:
                 return info_from(await _settle_async(asking(effect), asking_method(effect.credential), ASK_TIMEOUT))
             case CallFunction(function):
                 return await _settle_async(function, function, CALL_TIMEOUT)
+            case UseStore(store, operation):
+                return await store.perform_async(operation)
             case _ as never:
                 assert_never(never)
         return None

@@ -23,6 +23,7 @@ from credentials._types import AccessTokenInfo, AsyncTokenCredential, TokenCrede
 if TYPE_CHECKING:
     from credentials._pool import ConnectionPool
     from credentials._single_flight import Flight
+    from credentials._store import Operation, Store
 
 T = TypeVar("T")
 
@@ -132,7 +133,14 @@ class CallFunction(NamedTuple):
     function: Callable[[], str | Awaitable[str]]
 
 
-Effect = SendRequest | ResolveHost | RunCommand | RunFlow | Sleep | WaitFor | AskCredential | CallFunction
+class UseStore(NamedTuple):
+    """Ask for an operation of a store that several processes share. Fails with :class:`StoreError`."""
+
+    store: Store
+    operation: Operation
+
+
+Effect = SendRequest | ResolveHost | RunCommand | RunFlow | Sleep | WaitFor | AskCredential | CallFunction | UseStore
 Flow = Generator[Effect, Any, T]
 """Logic that yields effects, receives their results, and returns a ``T``."""
 
@@ -177,6 +185,12 @@ def ask(
     """Return the token that a foreign credential gives; whatever it raises comes through."""
     info: AccessTokenInfo = yield AskCredential(credential, scopes, options)
     return info
+
+
+def use(store: Store, operation: Operation) -> Flow[Any]:
+    """Return a store's answer to an operation; raises :class:`StoreError` if there was none in time."""
+    answer: Any = yield UseStore(store, operation)
+    return answer
 
 
 def call(function: Callable[[], str | Awaitable[str]]) -> Flow[str]:

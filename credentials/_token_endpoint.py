@@ -14,7 +14,7 @@ import base64
 import urllib.parse
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from credentials._errors import (
     AnswerTooLargeError,
@@ -36,6 +36,8 @@ from credentials._types import AccessTokenInfo
 from credentials._version import USER_AGENT
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+Redeem = Callable[[Any], Flow[AccessTokenInfo]]
+"""Returns the flow that gets a token for a query."""
 SendFlow = Callable[[HttpRequest], Flow[HttpResponse]]
 """Sends a token request and returns the last answer, as :func:`post_flow` does."""
 RETRY_DELAYS = (0.0, 0.3, 0.9)
@@ -60,18 +62,32 @@ _CONFIGURATION_ERRORS = frozenset(
 )
 
 
+class Granted(NamedTuple):
+    """Hold what an answer grants: an access token, and perhaps a refresh token (RFC 6749 section 5.1)."""
+
+    info: AccessTokenInfo
+    refresh_token: str
+
+    def __repr__(self) -> str:
+        return f"Granted(info={self.info!r}, refresh_token=<hidden>)"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserAssertion:
     """Hold the token of a signed-in user that is exchanged, and whose it is.
 
-    ``partition`` is the hash that keeps this user's cache entries apart (32 bytes). ``object_id`` and
-    ``tenant_id`` are the user's where they are known, and then the answer must not name somebody else.
+    ``partition`` is the hash that keeps this user's cache entries apart (32 bytes), and ``group`` the one that all
+    of them have in common, if the user is known. ``object_id`` and ``tenant_id`` are the user's where they are known,
+    and then the answer must not name somebody else. ``redeem`` gets tokens where there is no token to exchange, but a
+    session of which the user's request is long over.
     """
 
     token: str = field(repr=False)
     partition: bytes = field(repr=False)
     object_id: str = ""
     tenant_id: str = ""
+    group: bytes = field(default=b"", repr=False)
+    redeem: Redeem | None = field(default=None, repr=False)
 
 
 def client_credentials_form(client_id: str, scopes: Sequence[str]) -> dict[str, str]:
@@ -86,6 +102,17 @@ def on_behalf_of_form(client_id: str, scopes: Sequence[str], assertion: UserAsse
         "grant_type": JWT_BEARER,
         "assertion": assertion.token,
         "requested_token_use": "on_behalf_of",
+        "scope": " ".join(scopes),
+        "client_info": "1",
+    }
+
+
+def refresh_form(client_id: str, scopes: Sequence[str], refresh_token: str) -> dict[str, str]:
+    """Return the form that redeems a refresh token (RFC 6749 section 6)."""
+    return {
+        "client_id": client_id,
+        "grant_type": "refresh_token",
+        "refresh_token": refresh_token,
         "scope": " ".join(scopes),
         "client_info": "1",
     }
@@ -152,9 +179,16 @@ def process_token_response(
     return info
 
 
+def refresh_token_in(response: HttpResponse) -> str:
+    """Return the refresh token in an answer that granted an access token, or nothing (RFC 6749 section 5.1)."""
+    token = _object(response).get("refresh_token")
+    return token if isinstance(token, str) else ""
+
+
 def secrets_in(form: Mapping[str, str]) -> tuple[str, ...]:
     """Return the secrets in the form of a token request."""
-    return tuple(form[name] for name in ("client_secret", "client_assertion", "assertion") if name in form)
+    names = ("client_secret", "client_assertion", "assertion", "refresh_token")
+    return tuple(form[name] for name in names if name in form)
 
 
 def error_from_answer(

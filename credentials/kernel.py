@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from credentials._addresses import AddressRefusedError
 from credentials._authority import Authority, check_scopes
-from credentials._cache import ExpiringCache, key_of
+from credentials._cache import ExpiringCache, group_of, key_of, user_group
 from credentials._client_authentication import ClientAuthentication
 from credentials._client_credentials import ApplicationCredential, AsyncApplicationCredential
 from credentials._confidential_client import ConfidentialClient
@@ -16,13 +16,27 @@ from credentials._credential import TokenEngine, TokenQuery, Want
 from credentials._drivers import AsyncDriver, BlockingDriver
 from credentials._errors import ProviderUnavailableError, TransportError, scrub
 from credentials._family import asked_flow
-from credentials._flow import Flow, HttpRequest, HttpResponse, send
+from credentials._flow import Flow, HttpRequest, HttpResponse, call, send, sleep, use, wait_for
+from credentials._fork import renew_in_children
 from credentials._on_behalf_of import AsyncOnBehalfOfCredential, OnBehalfOfCredential, check_no_refresh
 from credentials._pool import ConnectionPool, is_loopback
-from credentials._single_flight import FlightTable
+from credentials._single_flight import Flight, FlightTable, Landing, WouldDeadlockError
+from credentials._store import (
+    Forget,
+    Found,
+    Lead,
+    Load,
+    Name,
+    Operation,
+    Release,
+    Remove,
+    Save,
+    Store,
+    StoreError,
+)
 from credentials._strict_json import parse_object
 from credentials._token_endpoint import UserAssertion
-from credentials._types import Clock
+from credentials._types import Clock, is_header_safe
 from credentials._version import USER_AGENT
 
 __all__ = [
@@ -38,24 +52,46 @@ __all__ = [
     "ConfidentialClient",
     "ConnectionPool",
     "ExpiringCache",
+    "Flight",
     "FlightTable",
     "Flow",
+    "Forget",
+    "Found",
     "HttpRequest",
     "HttpResponse",
+    "Landing",
+    "Lead",
+    "Load",
+    "Name",
     "OnBehalfOfCredential",
+    "Operation",
     "ProviderUnavailableError",
+    "Release",
+    "Remove",
+    "Save",
+    "Store",
+    "StoreError",
     "TokenEngine",
     "TokenQuery",
     "TransportError",
     "USER_AGENT",
     "UserAssertion",
     "Want",
+    "WouldDeadlockError",
     "asked_flow",
+    "call",
     "check_no_refresh",
     "check_scopes",
+    "group_of",
+    "is_header_safe",
     "is_loopback",
     "key_of",
     "parse_object",
+    "renew_in_children",
     "scrub",
     "send",
+    "sleep",
+    "use",
+    "user_group",
+    "wait_for",
 ]

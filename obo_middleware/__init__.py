@@ -14,6 +14,8 @@ check_credentials_package()
 # Only now: an import of another package of that name would run a stranger's code.
 from credentials import ClientAssertion, ClientCertificate, ClientSecret
 from credentials import __version__ as __version__
+from obo_middleware._on_behalf_of import OnBehalfOf
+from obo_middleware._sessions import Session
 from obo_middleware._settings import DownstreamApi, ProtectedResource, Settings, TrustedIssuer
 from obo_middleware._user import User
 from obo_middleware.errors import ConfigurationError, OboError
@@ -25,7 +27,9 @@ __all__ = [
     "ConfigurationError",
     "DownstreamApi",
     "OboError",
+    "OnBehalfOf",
     "ProtectedResource",
+    "Session",
     "Settings",
     "TrustedIssuer",
     "User",

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 import httpx
 
 from credentials import AsyncTokenCredential, TokenCredential
-from credentials.kernel import AsyncOnBehalfOfCredential, OnBehalfOfCredential
+from credentials.kernel import AsyncOnBehalfOfCredential, Flow, OnBehalfOfCredential
 from obo_middleware._auth import async_client, blocking_client
 from obo_middleware._claims import LEEWAY
 from obo_middleware._lease import Lease
+from obo_middleware._sessions import LIFETIME, Session
 from obo_middleware._urls import wrong
 from obo_middleware._user import User
 from obo_middleware._validation import Validated
@@ -114,6 +115,10 @@ class Context:
         """End the request: every client and credential made from this context refuses from now on."""
         self._lease.end()
 
+    def _start_flow(self, api: str | None, lifetime: float) -> Flow[Session]:
+        self._lease.check()
+        return (yield from self._runtime.sessions.start_flow(self._signed_in(), api, lifetime))
+
     def _signed_in(self) -> Validated:
         if self._valid is None:
             raise MissingTokenError
@@ -194,6 +199,18 @@ class AsyncContext(Context):
         """Return the ``httpx.Client`` that calls an API as the application itself, for plain functions."""
         return cast(httpx.Client, self._client(name, as_user=False, blocking=True))
 
+    async def start_session(self, api: str | None = None, *, lifetime: float = LIFETIME) -> Session:
+        """Start a session in which a worker goes on for the user when this request and its token are gone.
+
+        ``api`` is the API to ask consent for, by default the first one; ``lifetime`` is in seconds, at most 90 days.
+        Needs ``Settings(token_store=...)``. Raises :class:`SharedCacheUnavailableError` and the errors of an exchange.
+        """
+        return await self._runtime.async_driver.run(self._start_flow(api, lifetime))
+
+    def start_session_blocking(self, api: str | None = None, *, lifetime: float = LIFETIME) -> Session:
+        """Start a session, as :meth:`start_session` does, in an endpoint that is a plain function."""
+        return self._runtime.blocking_driver.run(self._start_flow(api, lifetime))
+
     @property
     def credential(self) -> AsyncOnBehalfOfCredential:
         """The user's credential, for the awaitable clients of the Azure SDK."""
@@ -222,6 +239,10 @@ class BlockingContext(Context):
     def app_client(self, name: str) -> httpx.Client:
         """Return the ``httpx.Client`` that calls an API as the application itself."""
         return cast(httpx.Client, self._client(name, as_user=False, blocking=True))
+
+    def start_session(self, api: str | None = None, *, lifetime: float = LIFETIME) -> Session:
+        """Start a session in which a worker goes on for the user, as :meth:`AsyncContext.start_session` does."""
+        return self._runtime.blocking_driver.run(self._start_flow(api, lifetime))
 
     @property
     def credential(self) -> OnBehalfOfCredential:

@@ -18,14 +18,19 @@ from credentials.kernel import (
     ConfidentialClient,
     ConnectionPool,
     Flow,
+    StoreError,
     TokenEngine,
+    call,
     scrub,
+    use,
 )
 from obo_middleware._auth import Target, TokenSource
 from obo_middleware._bearer import bearer_token, presented
 from obo_middleware._challenge import Reply, metadata_reply, reply_to
 from obo_middleware._downstream_api import DownstreamApi
+from obo_middleware._sessions import Sessions
 from obo_middleware._settings import Settings
+from obo_middleware._shared_cache import SharedTokenCache
 from obo_middleware._sources import ClientSource, ForeignSource
 from obo_middleware._user import User
 from obo_middleware._validation import TokenValidator, Validated
@@ -35,6 +40,7 @@ from obo_middleware.errors import (
     MissingTokenError,
     OboError,
     RefusedRequestError,
+    SharedCacheUnavailableError,
     UnusableUpstreamError,
     UpstreamUnavailableError,
     answer_for,
@@ -65,7 +71,12 @@ class Runtime:
         self.blocking_driver = BlockingDriver(self.pool)
         self.async_driver = AsyncDriver(self.pool)
         self.validator = TokenValidator(settings)
-        self.engine = TokenEngine(cache_size=settings.cache_size, clock=settings.clock)
+        self.store = settings.store
+        self.shared = None if self.store is None else SharedTokenCache(self.store, clock=settings.clock)
+        self.engine = TokenEngine(cache_size=settings.cache_size, clock=settings.clock, shared=self.shared)
+        self.sessions = Sessions(self)
+        if self.store is not None:
+            self.store.listen(self._heard)
         self.client = ConfidentialClient(
             authority=settings.parsed_authority,
             tenant_id=settings.tenant_id,
@@ -130,12 +141,42 @@ class Runtime:
         return path in self.settings.public_paths or method in self.settings.public_methods
 
     def warm_up_flow(self) -> Flow[None]:
-        """Fetch metadata and keys, so that no user waits for them; a provider that is down now may be up later."""
+        """Fetch metadata and keys, so that no user waits for them; a provider that is down now may be up later.
+
+        Raises :class:`ConfigurationError` for a shared cache that refuses our password or keys.
+        """
+        if self.store is not None:
+            yield from call(self.store.check)
         for issuer in self.validator.issuers.values():
             try:
                 yield from issuer.metadata_flow()
             except UpstreamUnavailableError as error:
                 _logger.warning("the provider is not available at start, requests will try again: %s", error)
+
+    # Who is forgotten.
+
+    def forget_flow(self, group: bytes) -> Flow[None]:
+        """Forget a user in this process and in all others, without a group everybody.
+
+        Raises :class:`SharedCacheUnavailableError` if the others could not be told.
+        """
+        self._forget_here(group)
+        if self.shared is not None:
+            try:
+                yield from use(self.shared.store, self.shared.told(group))
+            except StoreError as error:
+                raise SharedCacheUnavailableError(
+                    f"the other processes could not be told to forget ({error}): do it again"
+                ) from error
+
+    def _heard(self, news: bytes) -> None:
+        heard = None if self.shared is None else self.shared.heard(news)
+        if heard is not None:
+            self._forget_here(*heard)
+
+    def _forget_here(self, group: bytes, at: float | None = None) -> None:
+        self.engine.forget(group, at)
+        self.validator.forget(group)
 
     # What a context makes its clients from.
 
@@ -208,11 +249,15 @@ class Runtime:
         """Close the blocking connections."""
         for pool in self._pools():
             pool.close()
+        if self.store is not None:
+            self.store.close()
 
     async def aclose(self) -> None:
         """Close all connections of this event loop, and the blocking ones."""
         for pool in self._pools():
             await pool.aclose()
+        if self.store is not None:
+            await self.store.aclose()
         self.close()
 
     def _pools(self) -> tuple[ConnectionPool, ...]:

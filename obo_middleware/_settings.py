@@ -31,6 +31,7 @@ from obo_middleware._settings_checks import (
     checked_apis,
     checked_audiences,
 )
+from obo_middleware._shared_cache import TokenStore, token_store_of
 from obo_middleware._trusted_issuer import TrustedIssuer
 from obo_middleware.errors import ConfigurationError
 
@@ -69,6 +70,8 @@ class Settings:
         cache_partition: ``"session"`` shares tokens within a user's session, ``"assertion"`` only for the
             very same token.
         cache_size: The most tokens to keep in memory.
+        token_store: Where several workers keep tokens together: an ``obo_middleware.redis.RedisTokenStore``, or the
+            URL of one.
         enable_cae: Ask for tokens that can be revoked at once; our clients answer the claims challenges.
         http: The HTTP library's module, ``httpx`` or ``httpx2``.
         ssl_context: What to trust, in place of certifi's authorities and ``SSL_CERT_FILE``.
@@ -102,6 +105,7 @@ class Settings:
     app_credential: TokenCredential | AsyncTokenCredential | None = field(default=None, repr=False)
     cache_partition: Literal["session", "assertion"] = "session"
     cache_size: int = 100_000
+    token_store: TokenStore | str | None = field(default=None, repr=False)
     enable_cae: bool = True
     http: ModuleType = field(default=httpx, repr=False)
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
@@ -112,6 +116,7 @@ class Settings:
         _settings_checks.check(self)
         _set(self, "authority", self.authority_url)
         _set(self, "client_credential", authentication_of(self.client_credential))
+        _set(self, "token_store", token_store_of(self.token_store))
         _set(self, "downstream_apis", checked_apis(self.downstream_apis))
         for name in ("tenant_id", "client_id"):
             _set(self, name, as_issued(getattr(self, name)))
@@ -127,6 +132,11 @@ class Settings:
     def authentication(self) -> ClientAuthentication:
         """How the application proves who it is."""
         return authentication_of(self.client_credential)
+
+    @property
+    def store(self) -> TokenStore | None:
+        """Where several workers keep tokens together, if they do."""
+        return token_store_of(self.token_store)
 
     @property
     def accepted_audiences(self) -> Collection[str]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from credentials.kernel import ExpiringCache, Flow, UserAssertion
+from credentials.kernel import ExpiringCache, Flow, UserAssertion, user_group
 from obo_middleware._claims import (
     check_audience,
     check_foreign_shape,
@@ -136,6 +136,10 @@ class TokenValidator:
         if valid.refusal:
             raise InsufficientScopeError(valid.refusal, scopes=self._settings.required_scopes)
 
+    def forget(self, group: bytes) -> None:
+        """Validate a user's tokens anew when they come again; without a group, everybody's."""
+        self._remembered.discard_where(lambda _, valid: not group or valid.assertion.group == group)
+
     def _issuer(self, place: Place) -> Issuer:
         return Issuer(
             place,
@@ -251,7 +255,13 @@ def _validated(profile: Profile, token: str, claims: Mapping[str, Any], keys_unt
     partition = profile.partition(token, claims)
     return Validated(
         user=user,
-        assertion=UserAssertion(token=token, partition=partition, object_id=user.object_id, tenant_id=user.tenant_id),
+        assertion=UserAssertion(
+            token=token,
+            partition=partition,
+            object_id=user.object_id,
+            tenant_id=user.tenant_id,
+            group=user_group(user.tenant_id, user.object_id),
+        ),
         good_until=min(float(user.expires_on), keys_until),
         # Judged once, so that a token that is remembered costs no second look.
         refusal=profile.refusal(claims, user),

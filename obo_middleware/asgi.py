@@ -10,7 +10,8 @@ from typing import Any
 
 from obo_middleware._challenge import Reply
 from obo_middleware._context import AsyncContext
-from obo_middleware._runtime import Answerable, Runtime, answerable_in
+from obo_middleware._on_behalf_of import OnBehalfOf, runtime_of
+from obo_middleware._runtime import Answerable, answerable_in
 from obo_middleware._settings import Settings
 from obo_middleware._user import User
 from obo_middleware._validation import Validated
@@ -36,13 +37,13 @@ class OnBehalfOfMiddleware:
 
     The context is at ``request.state.obo`` in Starlette and its relatives, ``scope["state"]["obo"]`` in any
     app. ``scope["user"]`` and ``scope["auth"]`` are set as Starlette's own authentication does, so that its
-    ``@requires`` works with the token's scopes. Raises :class:`ConfigurationError` unless ``settings`` is a
-    :class:`Settings`.
+    ``@requires`` works with the token's scopes. ``obo`` takes the place of ``settings`` where the application has an
+    :class:`OnBehalfOf`. Raises :class:`ConfigurationError` unless it is given one of them.
     """
 
-    def __init__(self, app: App, settings: Settings) -> None:
+    def __init__(self, app: App, settings: Settings | None = None, *, obo: OnBehalfOf | None = None) -> None:
         self._app = app
-        self._runtime = Runtime(settings)
+        self._runtime = runtime_of(settings, obo)
         self._proxy_header = self._runtime.proxy_header.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

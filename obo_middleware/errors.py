@@ -14,6 +14,8 @@
       ├─ InsufficientUserAuthenticationError    401  insufficient_user_authentication (RFC 9470)
       ├─ UpstreamUnavailableError               503  with Retry-After
       ├─ UnusableUpstreamError                  502
+      ├─ SessionEndedError                      410  a long-running session that is over, or never was
+      ├─ SharedCacheUnavailableError            503  what only the shared cache can do could not be done
       └─ RefusedRequestError                    500  a downstream request that must not be sent
            ├─ WrongOriginError                       it would have left the API's origin or base path
            └─ RequestEndedError                      its user's request is over
@@ -44,6 +46,8 @@ __all__ = [
     "OboError",
     "RefusedRequestError",
     "RequestEndedError",
+    "SessionEndedError",
+    "SharedCacheUnavailableError",
     "UnusableUpstreamError",
     "UpstreamUnavailableError",
     "WrongOriginError",
@@ -161,6 +165,20 @@ class UnusableUpstreamError(OboError):
 
     status = 502
     title = "The identity provider gave no usable answer"
+
+
+class SharedCacheUnavailableError(OboError):
+    """Say that the shared cache could not do what only it can: forget somebody, keep a session or find it."""
+
+    status = 503
+    title = "The shared cache is not available"
+
+
+class SessionEndedError(OboError):
+    """Say that an id is no session's: it was ended, revoked or forgotten, its time is over, or it never was one."""
+
+    status = 410
+    title = "The session is over"
 
 
 class RefusedRequestError(OboError):

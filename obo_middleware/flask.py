@@ -15,6 +15,7 @@ import httpx
 
 from credentials import AsyncTokenCredential, TokenCredential
 from credentials.kernel import OnBehalfOfCredential
+from obo_middleware import _on_behalf_of as application
 from obo_middleware import wsgi
 from obo_middleware._context import BlockingContext, check_authentication_context, checked_step_up
 from obo_middleware._runtime import Answerable
@@ -86,6 +87,26 @@ class OnBehalfOf:
     def app_client(self, name: str) -> httpx.Client:
         """Return the ``httpx.Client`` that calls an API as the application itself."""
         return self.context.app_client(name)
+
+    def forget_blocking(self, user: User | None = None, *, tenant_id: str = "", object_id: str = "") -> None:
+        """Forget a user in every worker, as :meth:`obo_middleware.OnBehalfOf.forget` does; needs an app context."""
+        self._whole.forget_blocking(user, tenant_id=tenant_id, object_id=object_id)
+
+    def forget_all_blocking(self) -> None:
+        """Forget every token, as :meth:`obo_middleware.OnBehalfOf.forget_all` does; needs an app context."""
+        self._whole.forget_all_blocking()
+
+    def resume_session_blocking(self, session_id: str) -> BlockingContext:
+        """Return the context of a long-running session; needs an app context."""
+        return self._whole.resume_session_blocking(session_id)
+
+    def end_session_blocking(self, session_id: str) -> None:
+        """End a long-running session; needs an app context."""
+        self._whole.end_session_blocking(session_id)
+
+    @property
+    def _whole(self) -> application.OnBehalfOf:
+        return application.OnBehalfOf.of(flask.current_app.extensions[_KEY])
 
     def require_scopes(self, *scopes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Return a decorator for views that only users whose token has every one of the scopes may call."""

@@ -12,7 +12,8 @@ from typing import Any
 
 from obo_middleware._challenge import Reply
 from obo_middleware._context import BlockingContext
-from obo_middleware._runtime import Answerable, Runtime
+from obo_middleware._on_behalf_of import OnBehalfOf, runtime_of
+from obo_middleware._runtime import Answerable
 from obo_middleware._settings import Settings
 
 __all__ = ["ENVIRON_KEY", "OnBehalfOfMiddleware"]
@@ -28,13 +29,13 @@ App = Callable[[Environ, StartResponse], Iterable[bytes]]
 class OnBehalfOfMiddleware:
     """Validate the bearer token of every request and give the app the user's context.
 
-    The context is at ``environ["obo_middleware.context"]``. Raises :class:`ConfigurationError` unless ``settings``
-    is a :class:`Settings`.
+    The context is at ``environ["obo_middleware.context"]``. ``obo`` takes the place of ``settings`` where the
+    application has an :class:`OnBehalfOf`. Raises :class:`ConfigurationError` unless it is given one of them.
     """
 
-    def __init__(self, app: App, settings: Settings) -> None:
+    def __init__(self, app: App, settings: Settings | None = None, *, obo: OnBehalfOf | None = None) -> None:
         self._app = app
-        self.runtime = Runtime(settings)
+        self.runtime = runtime_of(settings, obo)
         # PEP 3333, and RFC 3875 section 4.1.18: how a header's name stands in the environment.
         self._proxy_key = "HTTP_" + self.runtime.proxy_header.upper().replace("-", "_")
 

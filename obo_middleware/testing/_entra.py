@@ -36,7 +36,8 @@ class LocalEntra(Directory, Controls):
     Parameters: `port` 0 takes any free one; `tls` serves https with a throw-away CA (needs `trustme`);
     `token_lifetime` and `refresh_in` are seconds; `think_time` is the seconds the token endpoint waits before
     it answers; `clock` returns epoch seconds; `graph_identifier_uri` is what Graph is called in scopes and
-    audiences; `single_use_assertions` refuses a client assertion whose `jti` was seen, which Entra does not.
+    audiences; `single_use_assertions` refuses a client assertion whose `jti` was seen, and
+    `single_use_refresh_tokens` a refresh token that was redeemed, which Entra does not.
 
     Use it in a `with` statement, or call `start()` and `stop()`; it can be started again.
     """
@@ -53,6 +54,7 @@ class LocalEntra(Directory, Controls):
         clock: Callable[[], float] = time.time,
         graph_identifier_uri: str = GRAPH_IDENTIFIER_URI,
         single_use_assertions: bool = False,
+        single_use_refresh_tokens: bool = False,
     ) -> None:
         self.host = host
         self._port = port
@@ -61,7 +63,9 @@ class LocalEntra(Directory, Controls):
         self._server: BackgroundServer | None = None
         self._issued: list[SigningKey] = []
         self._faults = Faults(think_time)
-        self._state = State(single_use_assertions=single_use_assertions)
+        self._state = State(
+            single_use_assertions=single_use_assertions, single_use_refresh_tokens=single_use_refresh_tokens
+        )
         self._provider = Provider(self._state, Lifetimes(token_lifetime, refresh_in), clock, self._faults)
         users = [
             make_user("alice", default_tenant(), "Alice Adams"),

@@ -56,6 +56,7 @@ class Spent:
 
     code: str | None = None
     assertion_id: str | None = None
+    refresh_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,10 @@ def _refresh_token(state: State, call: TokenCall) -> Grant:
         raise EntraError(9002313, "Invalid request. Request is malformed or invalid.")
     tenant = _tenant_of(state, call, stored.sign_in.user)
     wanted = parse_scopes(state, call.need("scope"))
-    return _delegated_grant(state, call, client, stored.sign_in, wanted, tenant=tenant)
+    # A refresh token always brings the next one (Microsoft identity platform, "Refresh tokens").
+    wanted = replace(wanted, reserved=wanted.reserved | {"offline_access"})
+    grant = _delegated_grant(state, call, client, stored.sign_in, wanted, tenant=tenant)
+    return replace(grant, spent=replace(grant.spent, refresh_token=call.form["refresh_token"]))
 
 
 def _tenant_of(state: State, call: TokenCall, user: User) -> Tenant:

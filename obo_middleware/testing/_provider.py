@@ -56,6 +56,8 @@ class Provider:
             self.state.spent_codes.add(grant.spent.code)
         if grant.spent.assertion_id is not None:
             self.state.spent_assertion_ids.add(grant.spent.assertion_id)
+        if grant.spent.refresh_token is not None and self.state.single_use_refresh_tokens:
+            del self.state.refresh_tokens[grant.spent.refresh_token]
 
     def _tokens(self, grant: Grant, signer: SigningKey, now: float) -> dict[str, str]:
         version = grant.resource.token_version

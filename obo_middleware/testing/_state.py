@@ -30,6 +30,7 @@ class State:
 
     authority: str = ""
     single_use_assertions: bool = False
+    single_use_refresh_tokens: bool = False
     tenants: dict[str, Tenant] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
     apps: dict[str, Application] = field(default_factory=dict)

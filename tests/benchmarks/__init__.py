@@ -20,6 +20,7 @@ BENCHMARKS = (
     "new_user",
     "validation",
     "floods",
+    "shared_cache",
     "memory",
     "credential_object",
     "imports",

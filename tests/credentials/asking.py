@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from credentials import AccessTokenInfo
 from credentials._cache import key_of
@@ -45,8 +46,8 @@ class Asking:
     def __init__(self, engine: TokenEngine, provider: Provider, pool: ConnectionPool) -> None:
         self.engine, self.provider, self.pool = engine, provider, pool
 
-    def flow(self, key: bytes = KEY, **wish: str) -> Flow[AccessTokenInfo]:
+    def flow(self, key: bytes = KEY, **wish: Any) -> Flow[AccessTokenInfo]:
         return self.engine.token_flow(Want(key=key, **wish), self.provider.exchange)
 
-    def __call__(self, key: bytes = KEY, **wish: str) -> str:
+    def __call__(self, key: bytes = KEY, **wish: Any) -> str:
         return BlockingDriver(self.pool).run(self.flow(key, **wish)).token

@@ -25,6 +25,7 @@ PUBLIC = [
     "obo_middleware.errors",
     "obo_middleware.fastapi",
     "obo_middleware.flask",
+    "obo_middleware.redis",
     "obo_middleware.testing",
     "obo_middleware.wsgi",
 ]
