@@ -55,6 +55,8 @@ class News:
 
     def start(self) -> None:
         """Start to listen, unless that was done."""
+        if self.started:
+            return
         with self._lock:
             if self.started:
                 return
