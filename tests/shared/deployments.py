@@ -22,8 +22,8 @@ class Cluster:
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"{host}:{port}" for host, port in (node.address for node in self.nodes))
 
-    def keys(self, pattern: str = "*") -> list[bytes]:
-        return sorted(key for node in self.nodes for key in node.keys(pattern))
+    def every_key(self, pattern: str = "*") -> list[bytes]:
+        return sorted(key for node in self.nodes for key in node.every_key(pattern))
 
 
 @contextlib.contextmanager

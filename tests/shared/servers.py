@@ -193,13 +193,13 @@ class Server:
             run: Callable[..., Any] = client.execute_command
             return run(*command)
 
-    def keys(self, pattern: str = "*") -> list[bytes]:
+    def every_key(self, pattern: str = "*") -> list[bytes]:
         """Return the keys that there are, in order."""
         return sorted(self.ask("KEYS", pattern))
 
     def entries(self) -> dict[bytes, bytes]:
         """Return the sealed tokens, by key."""
-        return {key: self.ask("GET", key) for key in self.keys("*:e:*")}
+        return {key: self.ask("GET", key) for key in self.every_key("*:e:*")}
 
     def dump(self) -> bytes:
         """Return all that somebody sees who reads everything."""
