@@ -122,6 +122,11 @@ def all_of(client: Any) -> tuple[Any, ...]:
     return client, *(manager.sentinels if manager is not None else ())
 
 
+def nodes_of(client: Any) -> tuple[Any, ...]:
+    """Return the nodes that the client of a cluster is connected to."""
+    return tuple(client.get_nodes()) if hasattr(client, "get_nodes") else ()
+
+
 def _client(library: Any, address: Address, given: Mapping[str, Any], bounds: Mapping[str, Any]) -> Any:
     """Return a client of the library's blocking or awaitable half, whose names are the same."""
     whole = {**given, **bounds}

@@ -145,10 +145,12 @@ def _telling(news: bytes, at: float, keys: Keys) -> tuple[Command, ...]:
 
 
 def answer_of(operation: Operation, reply: Any) -> Any:
-    """Return what the reply to an operation's command means."""
+    """Return what the reply to an operation's command means; raises ``ValueError`` for what is none."""
     match operation:
         case Lead():
-            return reply if isinstance(reply, bytes) else int(reply) / 1_000
+            if not isinstance(reply, (bytes, int)):
+                raise ValueError("the reply is no answer")
+            return reply if isinstance(reply, bytes) else max(0, reply) / 1_000
         case Save() | Release() | Remove():
             return bool(reply)
         case _:

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from obo_middleware._redis_clients import Address, all_of, awaitable_client, blocking_client
+from obo_middleware._redis_clients import Address, all_of, awaitable_client, blocking_client, nodes_of
 from obo_middleware._redis_commands import Command
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ class Connections:
         if home is not None:
             for one in all_of(home[0]):
                 await one.aclose()
+            for node in nodes_of(home[0]):
+                await node.disconnect()  # which a cluster's client leaves open after an error
 
     def _home(self) -> tuple[Any, asyncio.Semaphore]:
         import asyncio  # late, since the start of an app should not wait for it
@@ -109,6 +111,8 @@ class Connections:
 
 
 async def _replies(client: Any, commands: Sequence[Command]) -> Any:
+    # A cluster's client that is used at once by many before it knows its nodes loses connections; others do nothing.
+    await client.initialize()
     first, *_ = [await client.execute_command(*command) for command in commands]
     return first
 

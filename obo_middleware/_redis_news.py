@@ -58,8 +58,8 @@ class News:
         with self._lock:
             if self.started:
                 return
-            self.started = True
-        threading.Thread(target=self._listen, args=(self._ended,), name="obo-store-news", daemon=True).start()
+            self.started, ended = True, self._ended
+        threading.Thread(target=self._listen, args=(ended,), name="obo-store-news", daemon=True).start()
 
     def end(self) -> None:
         """Listen no more, until :meth:`start` is called again."""

@@ -46,7 +46,7 @@ from obo_middleware._urls import wrong
 
 _logger = logging.getLogger("obo_middleware")
 
-LOOK_AGAIN = 1.0
+LOOK_AGAIN = 0.25
 """Seconds after which a waiting caller looks again, should it not have been told."""
 _NEWS = Name("news", "news")
 _MARGIN = 0.05
@@ -182,17 +182,22 @@ class EntryVisit:
 
     def lead_flow(self, *, wait: bool, anew: bool) -> Flow[Found | None]:
         """Become the one that makes the entry, or return what another process made meanwhile."""
-        cache, self._owner = self._cache, self._cache.new_owner()
+        cache, owner = self._cache, self._cache.new_owner()
         end = cache.monotonic() + _LEADS * cache.store.lead_seconds
         flight = cache.store.expect(self._name.entry)
         try:
             while True:
-                lead = Lead(self._name, self._owner, cache.store.lead_seconds, anew)
-                answer = yield from use(cache.store, lead)
+                self._owner = owner
+                answer = yield from use(cache.store, Lead(self._name, owner, cache.store.lead_seconds, anew))
                 if answer == 0.0:
                     return None
+                self._owner = ""
                 if not isinstance(answer, float):
-                    return cache.opened(self._name, answer)
+                    found = cache.opened(self._name, answer)
+                    if found is not None or anew:
+                        return found
+                    anew = True  # of what is there nobody has any use
+                    continue
                 self.busy = not wait
                 if self.busy or cache.monotonic() >= end or not (yield from _told_flow(flight, answer)):
                     return None

@@ -33,8 +33,6 @@ _logger = logging.getLogger("obo_middleware")
 
 KEYS_VARIABLE = "OBO_CACHE_KEYS"
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]+")
-_OPERATIONS = 2
-"""How many operations beside a look under each name stand between a request and its token; they share ``max_wait``."""
 _CANARY = Name("canary", "canary")
 
 
@@ -91,7 +89,8 @@ class RedisTokenStore:
         self.lead_seconds = float(lead_seconds)
         self._kind = address.kind
         self._keys = Keys(prefix)
-        self._wait = max_wait / (_OPERATIONS + len(self.sealer.group_names(b"")))
+        # A look under each name, and the question who leads, stand between a request and its own exchange.
+        self._wait = max_wait / (len(self.sealer.group_names(b"")) + 1)
         self._monotonic = monotonic
         self._connections = Connections(address, options)
         self._news = News(self._keys, self._connections.client, self.check)
@@ -123,6 +122,7 @@ class RedisTokenStore:
 
     def perform(self, operation: Operation) -> Any:
         """Do what is asked, blocking; raises :class:`StoreError`."""
+        self._news.start()
         return self._perform(operation, PATIENCE if isinstance(operation, Forget) else self._wait)
 
     def _perform_patiently(self, operation: Operation) -> Any:
@@ -134,13 +134,14 @@ class RedisTokenStore:
             if isinstance(operation, Forget) and not operation.groups:
                 self._connections.delete_matching(self._keys.every_token)
             reply = self._connections.run(commands_of(operation, self._keys), seconds)
+            answer = answer_of(operation, reply)
         except Exception as error:  # noqa: BLE001  # whatever the client library makes of a hostile answer
             failure = self._failure(error)
         except BaseException:
             self._breaker.gave_up()
             raise
         else:
-            return self._success(operation, reply)
+            return self._success(operation, answer)
         raise failure  # not where it was caught: the library's error would be its context
 
     async def perform_async(self, operation: Operation) -> Any:
@@ -149,10 +150,12 @@ class RedisTokenStore:
             import asyncio
 
             return await asyncio.to_thread(self.perform, operation)  # rare, and it may take its time
+        self._news.start()
         self._enter()
         commands = commands_of(operation, self._keys)
         try:
             reply = await self._connections.run_async(commands, self._wait, self._check_open)
+            answer = answer_of(operation, reply)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  # see above
@@ -161,7 +164,7 @@ class RedisTokenStore:
             self._breaker.gave_up()
             raise
         else:
-            return self._success(operation, reply)
+            return self._success(operation, answer)
         raise failure
 
     def later(self, operation: Operation) -> None:
@@ -221,8 +224,6 @@ class RedisTokenStore:
     # How.
 
     def _enter(self) -> None:
-        if not self._news.started:
-            self._news.start()
         if not self._breaker.admits():
             raise StoreError("the store is left alone for a while")
 
@@ -230,9 +231,8 @@ class RedisTokenStore:
         if self._breaker.state == "open":
             raise StoreError("the store is left alone for a while")
 
-    def _success(self, operation: Operation, reply: Any) -> Any:
+    def _success(self, operation: Operation, answer: Any) -> Any:
         self._breaker.succeeded()
-        answer = answer_of(operation, reply)
         if isinstance(operation, Load):
             self._loads += 1
             self._hits += answer is not None
