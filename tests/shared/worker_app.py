@@ -12,7 +12,7 @@ from typing import Any
 
 import jwt
 
-from obo_middleware import DownstreamApi, Settings, wsgi
+from obo_middleware import DownstreamApi, OnBehalfOf, Settings, wsgi
 from obo_middleware.asgi import OnBehalfOfMiddleware, Receive, Scope, Send
 from obo_middleware.redis import RedisTokenStore
 
@@ -31,12 +31,14 @@ settings = Settings.from_env(
     public_paths=[PID],
     token_store=STORE,
 )
+OBO = OnBehalfOf(settings)
 
 
 def said(token: str = "") -> bytes:
-    """Return whose a token is, and which process got it."""
+    """Return whose a token is, which process got it, and how many tokens that process has in memory."""
     whose = jwt.decode(token, options={"verify_signature": False})["oid"] if token else None
-    return json.dumps({"user": whose, "pid": os.getpid(), "store": STORE.statistics}).encode()
+    tokens = len(OBO.runtime.engine)
+    return json.dumps({"user": whose, "pid": os.getpid(), "store": STORE.statistics, "tokens": tokens}).encode()
 
 
 async def _app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,5 +65,5 @@ def _plain(environ: dict[str, Any], start_response: Callable[..., Any]) -> Itera
     return [content]
 
 
-in_asgi = OnBehalfOfMiddleware(_app, settings=settings)
-in_wsgi = wsgi.OnBehalfOfMiddleware(_plain, settings=settings)
+in_asgi = OnBehalfOfMiddleware(_app, obo=OBO)
+in_wsgi = wsgi.OnBehalfOfMiddleware(_plain, obo=OBO)
