@@ -68,9 +68,7 @@ class Proxy:
                 await asyncio.gather(there, back, return_exceptions=True)
         finally:
             for one in (writer, inner_writer):
-                one.close()
-                with contextlib.suppress(OSError, ssl.SSLError):
-                    await one.wait_closed()
+                one.transport.abort()  # no farewell of TLS, for which the other side might make us wait
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
         while data := await reader.read(65_536):

@@ -1,0 +1,184 @@
+"""A store that is gone, frozen, slow, restarted, emptied or full: no request fails that could have been answered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.shared.apps import COLOURS, MAIL, SCOPE, App, Workers
+from tests.shared.proxy import Proxy
+from tests.shared.servers import Product, Server, eventually
+
+SLOW = 0.05
+"""The ``max_wait`` that people get."""
+
+
+@contextmanager
+def under_load(working: Workers, apps: list[App]) -> Iterator[Callable[[], int]]:
+    """Have every worker ask for the tokens of ever new users, 10 at a time, until the block ends; check each answer."""
+    ended, problems, counts = threading.Event(), list[str](), dict[int, int]()
+
+    def ask(number: int, app: App) -> None:
+        while not ended.is_set():
+            users = [working.newcomer() for _ in range(5)]
+            wants = [(working.sign_in(user), scope) for user in users for scope in (SCOPE, MAIL)]
+            try:
+                got = app.tokens(wants)
+            except Exception as error:  # noqa: BLE001  # whatever a request fails with is the finding
+                problems.append(repr(error))
+                return
+            problems.extend(
+                f"{user} got another's"
+                for user, token in zip([u for u in users for _ in "ab"], got, strict=True)
+                if working.whose(token) != user
+            )
+            counts[number] = counts.get(number, 0) + 1
+
+    threads = [threading.Thread(target=ask, args=each) for each in enumerate(apps)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield lambda: min(counts.get(number, 0) for number in range(len(apps)))
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(60)
+    assert problems == []
+
+
+def further(rounds: Callable[[], int], count: int = 2) -> None:
+    """Wait until every worker has had so many more rounds of requests."""
+    before = rounds()
+    eventually(lambda: rounds() >= before + count, 60)
+
+
+@pytest.fixture
+def apps(working: Workers, own_server: Server) -> list[App]:
+    return [working.start(own_server.url, colour, max_wait=SLOW).listens() for colour in COLOURS]
+
+
+@pytest.mark.attack(131)
+def test_no_request_fails_whatever_happens_to_the_store(working: Workers, own_server: Server, apps: list[App]) -> None:
+    with under_load(working, apps) as rounds:
+        further(rounds)
+        own_server.flush()
+        further(rounds)
+        with own_server.frozen():
+            further(rounds)
+        further(rounds)
+        own_server.stop()
+        further(rounds)
+        own_server.start()
+        further(rounds)
+        own_server.ask("CONFIG", "SET", "maxmemory", "1")
+        further(rounds)
+        own_server.ask("CONFIG", "SET", "maxmemory", "0")
+        own_server.ask("CLIENT", "KILL", "TYPE", "normal")
+        own_server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+        further(rounds)
+    eventually(lambda: all(app.store.statistics.listening for app in apps))
+
+
+@pytest.mark.attack(131)
+def test_after_an_outage_the_store_is_used_again(
+    working: Workers, own_server: Server, apps: list[App], caplog: pytest.LogCaptureFixture
+) -> None:
+    token = working.sign_in()
+    own_server.stop()
+    eventually(lambda: all(app.token(working.sign_in()) and app.store.statistics.opened for app in apps))
+    assert min(app.store.statistics.failures for app in apps) >= 5
+    assert "the circuit breaker of the shared cache is open" in caplog.text
+    own_server.start()
+    eventually(lambda: all(app.token(working.sign_in()) and app.store.statistics.state == "closed" for app in apps))
+    first, second = apps
+    before = working.exchanges
+    got = first.token(token)
+    eventually(own_server.entries)
+    assert second.token(token) == got
+    assert working.exchanges == before + 1
+
+
+@pytest.mark.attack(131)
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_frozen_store_costs_its_bounded_wait_and_an_open_breaker_nothing(
+    working: Workers, own_server: Server, colour: str
+) -> None:
+    app = working.start(own_server.url, colour, max_wait=SLOW).listens()
+    app.token(working.sign_in())
+    with own_server.frozen():
+        seconds = []
+        for _ in range(10):
+            token = working.sign_in()
+            app.admit(token)
+            started = time.monotonic()
+            app.token(token)
+            seconds.append(time.monotonic() - started)
+        assert min(seconds) < SLOW, "once the store is left alone, nobody waits for it"
+        assert sorted(seconds)[5] < 10 * SLOW
+        assert app.store.statistics.state != "closed"
+
+
+@pytest.mark.attack(131)
+def test_a_slow_store_is_waited_for_no_longer_than_it_is_said(working: Workers, server: Server, colour: str) -> None:
+    with Proxy(server.address) as proxy:
+        app = working.start(f"redis://127.0.0.1:{proxy.port}", colour, max_wait=SLOW).listens()
+        app.token(working.sign_in())
+        proxy.delay = 0.5
+        token = working.sign_in()
+        app.admit(token)
+        started = time.monotonic()
+        assert app.token(token)
+        assert time.monotonic() - started < 0.4
+        assert app.store.statistics.failures > 0
+        proxy.delay = 0.0
+
+
+def test_an_answer_that_came_too_late_is_nobody_elses(working: Workers, server: Server, colour: str) -> None:
+    users = [working.newcomer() for _ in range(6)]
+    wants = [(working.sign_in(user), SCOPE) for user in users]
+    working.start(server.url).tokens(wants)
+    eventually(lambda: len(server.entries()) == 6)
+    with Proxy(server.address) as proxy:
+        app = working.start(f"redis://127.0.0.1:{proxy.port}", colour, max_wait=SLOW).listens()
+        proxy.delay = 0.045  # too late for one operation, and on the wire when the next one could be
+        got = [app.token(token) for token, _ in wants[:3]]
+        proxy.delay = 0.0
+        got += app.tokens(wants[3:])
+        assert [working.whose(token) for token in got] == users
+
+
+def test_a_full_store_gives_what_it_has_and_takes_nothing_new(
+    working: Workers, own_server: Server, colour: str
+) -> None:
+    old, new = working.sign_in(), working.sign_in()
+    got = working.start(own_server.url, colour).token(old)
+    eventually(own_server.entries)
+    own_server.ask("CONFIG", "SET", "maxmemory", "1")
+    app = working.start(own_server.url, colour).listens()
+    assert app.token(old) == got
+    assert app.token(new)
+    assert working.exchanges == 2
+    assert app.store.statistics.state == "closed"
+
+
+def test_a_store_that_evicts_loses_entries_and_nothing_else(working: Workers, product: Product, colour: str) -> None:
+    with Server(product, maxmemory="3mb", maxmemory_policy="allkeys-lru") as small:
+        app = working.start(small.url, colour).listens()
+        small.ask("EVAL", "for i = 1, 3000 do redis.call('SET', 'other:' .. i, string.rep('x', 1000)) end", 0)
+        user = working.newcomer()
+        assert working.whose(app.token(working.sign_in(user))) == user
+
+
+def test_memory_is_dropped_with_its_server_and_made_again(working: Workers, own_server: Server, colour: str) -> None:
+    app, token = working.start(own_server.url, colour).listens(), working.sign_in()
+    got = app.token(token)
+    eventually(own_server.entries)
+    own_server.restart()
+    assert app.token(token) == got
+    other = working.start(own_server.url, colour).listens()
+    assert other.token(token) != got
+    assert working.exchanges == 2
