@@ -75,9 +75,9 @@ def test_an_authority_that_is_something_else_is_refused(value: str) -> None:
 
 
 def test_a_refused_authority_is_told_unless_it_may_hold_a_password() -> None:
-    with pytest.raises(ValueError, match="authority 'http://login.example' must use https"):
+    with pytest.raises(ValueError, match=r"authority 'http://login\.example' must use https"):
         Authority.parse("http://login.example")
-    with pytest.raises(ValueError, match="^authority must be a host") as caught:
+    with pytest.raises(ValueError, match=r"^authority must be a host") as caught:
         Authority.parse("https://user:hidden@login.example")
     assert "hidden" not in str(caught.value)
 
