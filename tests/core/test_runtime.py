@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import credentials
-from obo_middleware import ConfigurationError
+from obo_middleware import ConfigurationError, ProtectedResource
 from obo_middleware._context import AsyncContext, BlockingContext
 from obo_middleware._runtime import Answerable, Runtime, answerable_in
 from obo_middleware._sources import ForeignSource
@@ -95,6 +95,14 @@ def test_two_headers_are_refused_although_each_is_known(entra: LocalEntra, run: 
     run(runtime.admit_flow(values, "/me"))
     with pytest.raises(MalformedRequestError):
         admit(runtime, values * 2)
+
+
+def test_the_metadata_of_the_api_is_at_its_own_path_only(entra: LocalEntra) -> None:
+    resource = ProtectedResource("https://api.example/notes")
+    path, runtime = resource.metadata_path, Runtime(settings_for(entra, protected_resource=resource))
+    answered = [each for each in ("/", "/me", path, f"{path}/", path.upper()) if runtime.published(each, "GET")]
+    assert answered == [path]
+    assert Runtime(settings_for(entra)).published(path, "GET") is None
 
 
 @pytest.mark.attack(15)

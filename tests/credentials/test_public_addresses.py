@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
 from credentials._addresses import AddressRefusedError, check_public, is_public, public_flow
@@ -41,6 +43,14 @@ INSIDE = """
 240.0.0.1 255.255.255.255 :: ::1 ::2 fe80::1 fe80::1%eth0 fec0::1 fc00::1 fd00:ec2::254 ff02::1 100::1 2001:db8::1
 3fff::1 5f00::1 64:ff9b:1::8.8.8.8 2001:2::1 ::8.8.8.8 4000::1
 """
+
+
+@pytest.mark.parametrize("address", ["224.0.0.1", "240.0.0.1", "192.0.0.9", "168.63.129.16", "2001:20::1", "2002::1"])
+def test_what_is_special_is_not_public_whatever_python_calls_it(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ipaddress.IPv4Address, "is_global", True)
+    monkeypatch.setattr(ipaddress.IPv6Address, "is_global", True)
+    assert is_public("8.8.8.8")
+    assert not is_public(address)
 
 
 @pytest.mark.attack(114)
