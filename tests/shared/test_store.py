@@ -96,8 +96,8 @@ def test_nothing_secret_is_shown() -> None:
 def test_without_redis_py_it_says_what_to_install() -> None:
     program = (
         "import sys; sys.modules['redis'] = None\n"
-        "from obo_middleware import Settings\n"
-        "try:\n    Settings(tenant_id='organizations', client_id='a', allowed_tenants=['*'], client_credential='b', token_store='redis://h')\n"
+        "from obo_middleware._shared_cache import token_store_of\n"
+        "try:\n    token_store_of('redis://h')\n"
         "except Exception as error:\n    print(error, '|', error.__cause__)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
