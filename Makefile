@@ -59,7 +59,7 @@ $(VENV)/.installed: pyproject.toml .ci/constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer was not found: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	"$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python $(PIP_INSTALL) pip editables hatchling
-	$(BIN)/python $(PIP_INSTALL) --no-build-isolation --group dev --editable '.[asgi,fastapi,flask,httpx2,testing]'
+	$(BIN)/python $(PIP_INSTALL) --no-build-isolation --group dev --editable '.[asgi,fastapi,flask,httpx2,redis,testing]'
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.installed

@@ -27,7 +27,6 @@ OUTCOMES: Mapping[str, str] = {
 }
 
 LATER: Mapping[int, str] = {
-    **dict.fromkeys(range(127, 135), "with the shared cache"),
     **dict.fromkeys((139, 150, 159), "with RFC 8693 token exchange"),
 }
 """Cases of features that do not exist yet, and with which feature they come."""

@@ -85,7 +85,7 @@ def test_clients_wait_as_long_as_they_are_told_and_try_once() -> None:
         given = client.connection_pool.connection_kwargs
         assert (given["socket_timeout"], given["socket_connect_timeout"]) == (timeout, timeout)
         assert (given["protocol"], given["decode_responses"], given["client_name"]) == (2, False, "mine")
-        assert given["retry"].get_retries() == 0
+        assert given["retry"]._retries == 0
         assert all_of(client) == (client,)
 
 
