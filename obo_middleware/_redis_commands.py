@@ -13,7 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, assert_never
 
 from credentials.kernel import Forget, Lead, Load, Name, Operation, Release, Remove, Save
 
@@ -128,6 +128,8 @@ def commands_of(operation: Operation, keys: Keys) -> tuple[Command, ...]:
             return (("DEL", keys.entry(name), keys.lead(name)),)
         case Forget(groups, news, at):
             return (*(_forgetting(group, keys) for group in groups), *_telling(news, at, keys))
+        case _ as never:
+            assert_never(never)
 
 
 def _forgetting(group: str, keys: Keys) -> Command:

@@ -18,6 +18,7 @@ from obo_middleware._shared_cache import token_store_of
 from obo_middleware.redis import RedisTokenStore, SecretKey
 from tests.adapters.servers import ROOT
 from tests.core.kit import settings
+from tests.shared.apps import Workers
 from tests.shared.by_hand import FORMER, KEY, SEALER, SECRET
 from tests.shared.servers import Server, eventually
 
@@ -142,6 +143,17 @@ def test_at_the_start_a_store_that_is_down_may_be_up_later(caplog: pytest.LogCap
     assert "the shared cache is not available at start: ConnectionError" in caplog.text
 
 
+def test_an_application_warms_its_store_up_and_does_not_start_with_a_wrong_key(
+    working: Workers, server: Server, colour: str
+) -> None:
+    app = working.start(server.url, colour)
+    app.run(app.runtime.warm_up_flow())
+    assert server.every_key() == [b"obo:canary"]
+    other = working.start(server.url, colour, keys=SecretKey.generate())
+    with pytest.raises(ConfigurationError, match="token_store has entries of other keys"):
+        other.run(other.runtime.warm_up_flow())
+
+
 # Statistics and errors
 
 
@@ -160,6 +172,9 @@ class Wire:
 
     def __init__(self, answer: object) -> None:
         self.answer = answer
+
+    def begin(self) -> None:
+        """Have nothing of a parent's."""
 
     def run(self, commands: object, seconds: float) -> object:
         if isinstance(self.answer, BaseException):
