@@ -21,7 +21,7 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --constraint .c
 
 test: lint
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not wheel" --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/coverage run -m pytest -m "not wheel" --numprocesses 4 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python -m pytest -m wheel

@@ -24,7 +24,7 @@ T = TypeVar("T")
 PATIENCE = 5.0
 """Seconds for what no request waits for."""
 _SLICES = 5
-_AT_ONCE = 32
+_AT_ONCE = 64
 """Awaitable operations under way at once, and so connections, of one event loop."""
 _BATCH = 1_000
 
@@ -62,12 +62,16 @@ class Connections:
     async def run_async(self, commands: Sequence[Command], seconds: float, check: Callable[[], None]) -> Any:
         """Send commands one after the other and return the first one's reply.
 
-        ``check`` is called once there is a connection to send by, and may raise.
+        ``check`` is called once there is a connection to send by, and may raise. To wait for one is part of the wait.
         """
         client, slots = self._home()
-        async with slots:
-            check()
-            return await patiently(_replies(client, commands), seconds)
+
+        async def sent() -> Any:
+            async with slots:
+                check()
+                return await _replies(client, commands)
+
+        return await patiently(sent(), seconds)
 
     def delete_matching(self, pattern: str) -> None:
         """Delete all keys of a pattern, however many."""

@@ -218,8 +218,10 @@ class RedisTokenStore:
 
     async def aclose(self) -> None:
         """Close all connections of this event loop, and the blocking ones."""
+        import asyncio
+
         await self._connections.aclose()
-        self.close()
+        await asyncio.to_thread(self.close)  # which may have to wait for what was left for later
 
     # How.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -35,6 +36,13 @@ def own_server(product: Product) -> Iterator[Server]:
     """Give a server of the test's own."""
     with Server(product) as running:
         yield running
+
+
+@pytest.fixture
+def swept() -> Iterator[None]:
+    """Collect what a test has left, before another one has to answer for it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(params=COLOURS)

@@ -14,6 +14,10 @@ from tests.shared.deployments import Cluster, cluster, watched
 from tests.shared.proxy import Proxy
 from tests.shared.servers import REDIS, Product, Server, eventually
 
+# The awaitable clients of redis-py leave connections to servers that went away, or that they were still making, to the
+# garbage collector.
+pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.usefixtures("swept")]
+
 ACL = ["+get", "+set", "+del", "+eval", "+pttl", "+exists", "+sadd", "+srem", "+scard", "+smembers", "+pexpire"]
 ACL += [
     "+publish",

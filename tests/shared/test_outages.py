@@ -13,6 +13,10 @@ from tests.shared.apps import COLOURS, MAIL, SCOPE, App, Workers
 from tests.shared.proxy import Proxy
 from tests.shared.servers import Product, Server, eventually
 
+# The awaitable clients of redis-py leave connections to servers that went away, or that they were still making, to the
+# garbage collector.
+pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.usefixtures("swept")]
+
 SLOW = 0.05
 """The ``max_wait`` that people get."""
 

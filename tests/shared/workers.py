@@ -60,22 +60,21 @@ class Ask:
 
 
 class Workers:
-    """Eight workers over one provider and one store."""
+    """Four workers of each server over one provider and one store."""
 
-    def __init__(self, world: World, store: str, folder: Path, *, lead_seconds: float, **variables: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        store: str,
+        folder: Path,
+        *,
+        lead_seconds: float,
+        kinds: Sequence[str] = ("uvicorn", "gunicorn"),
+        **variables: str,
+    ) -> None:
         given = {"SHARED_GRAPH": world.graph.base_url, "SHARED_STORE": store, "SHARED_LEAD_SECONDS": str(lead_seconds)}
         environment = {**environment_of(world), **given, **variables}
-        self._servers: list[UvicornWorkers | GunicornServer] = [
-            UvicornWorkers("tests.shared.worker_app:in_asgi", folder / "uvicorn", environment),
-            GunicornServer(
-                "tests.shared.worker_app:in_wsgi",
-                folder / "gunicorn",
-                environment,
-                "--backlog",
-                "2048",
-                workers=WORKERS,
-            ),
-        ]
+        self._servers = [_serve(kind, folder / kind, environment) for kind in kinds]
 
     @property
     def addresses(self) -> list[Address]:
@@ -87,7 +86,7 @@ class Workers:
         pause = threading.Event()
         for _ in range(600):
             seen |= {said["pid"] for said in crowd([Ask(address, "/pid") for address in self.addresses] * 8)}
-            if len(seen) >= 2 * WORKERS:
+            if len(seen) >= len(self._servers) * WORKERS:
                 return
             pause.wait(0.1)
         raise TimeoutError(f"only {len(seen)} workers answer")
@@ -98,6 +97,13 @@ class Workers:
     def __exit__(self, *_error: object) -> None:
         for server in self._servers:
             server.stop()
+
+
+def _serve(kind: str, output: Path, environment: dict[str, str]) -> UvicornWorkers | GunicornServer:
+    if kind == "uvicorn":
+        return UvicornWorkers("tests.shared.worker_app:in_asgi", output, environment)
+    options = ("--backlog", "2048")
+    return GunicornServer("tests.shared.worker_app:in_wsgi", output, environment, *options, workers=WORKERS)
 
 
 def crowd(asks: Sequence[Ask], *, at_once: int = 400) -> list[dict[str, Any]]:
