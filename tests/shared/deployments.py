@@ -78,8 +78,8 @@ def watched(product: Product) -> Iterator[Watched]:
         replica = stack.enter_context(Server(product, replicaof=master.address))
         lines = (
             f"sentinel monitor {SERVICE} 127.0.0.1 {master.port} 2",
-            f"sentinel down-after-milliseconds {SERVICE} 300",
-            f"sentinel failover-timeout {SERVICE} 2000",
+            f"sentinel down-after-milliseconds {SERVICE} 1500",
+            f"sentinel failover-timeout {SERVICE} 5000",
         )
         eventually(lambda: master.ask("INFO", "replication")["connected_slaves"] == 1)
         watchers = tuple(stack.enter_context(Server(product, sentinel="\n".join(lines))) for _ in range(3))
