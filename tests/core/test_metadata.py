@@ -1,77 +1,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
-from credentials.kernel import HttpResponse, TransportError
+from credentials.kernel import Flow, HttpResponse, TransportError
 from obo_middleware._discovery import entra_place
-from obo_middleware._keys import KeyName
+from obo_middleware._keys import SigningKey
 from obo_middleware._metadata import (
     COOL_DOWN,
     FAILURE_KEPT,
     KEYS_LIVE,
     LONG_COOL_DOWN,
-    MAX_DOCUMENT,
-    Issuer,
 )
 from obo_middleware.errors import ConfigurationError, UpstreamUnavailableError
-from obo_middleware.testing import foreign_key
-from tests.core.kit import NOW, TENANT, Clock, Played, no_answer, play
-
-HOST = "https://login.example"
-
-
-def rs256(kid: str) -> KeyName:
-    return kid, "RS256"
-
-
-class Provider:
-    """The documents of a provider, played by hand; ``failure`` is what every request meets instead."""
-
-    def __init__(self, *kids: str) -> None:
-        self.kids = list(kids)
-        self.failure: Exception | HttpResponse | None = None
-        self.asked: list[str] = []
-
-    def __call__(self, effect: Any) -> object:
-        request = effect.request
-        self.asked.append(request.url)
-        assert (request.method, request.max_bytes) == ("GET", MAX_DOCUMENT)
-        assert "authorization" not in {name.lower() for name in request.headers}
-        if self.failure is not None:
-            return self.failure
-        document: dict[str, Any] = {"keys": [foreign_key().jwk | {"kid": kid} for kid in self.kids]}
-        if request.url.endswith("openid-configuration"):
-            document = {"issuer": f"{HOST}/{TENANT}/v2.0", "jwks_uri": f"{HOST}/keys"}
-        return HttpResponse(status=200, headers={}, body=json.dumps(document).encode())
-
-    @property
-    def fetches(self) -> int:
-        return self.asked.count(f"{HOST}/keys")
-
-
-class Bench:
-    """An issuer with its provider and clock."""
-
-    def __init__(self, *kids: str, clock: Callable[[], float] | None = None) -> None:
-        self.clock = Clock()
-        self.provider = Provider(*kids)
-        self.changes = 0
-        self.issuer = Issuer(entra_place(HOST, TENANT, "2.0"), clock=clock or self.clock, on_change=self._changed)
-
-    def _changed(self) -> None:
-        self.changes += 1
-
-    def key(self, kid: str, answer: Callable[[Any], object] | None = None) -> Played:
-        return play(self.issuer.key_flow(rs256(kid)), answer or self.provider)
-
-    def has(self, kid: str) -> bool:
-        key = self.key(kid).value()
-        assert key is None or key.kid == kid
-        return key is not None
+from tests.core.issuer_bench import HOST, Bench, Provider, rs256
+from tests.core.kit import NOW, TENANT, Clock, no_answer, nothing
 
 
 def test_the_first_look_fetches_metadata_and_keys_once() -> None:
@@ -252,3 +198,87 @@ def test_a_failure_before_the_first_keys_is_not_told_once_there_are_some() -> No
     assert bench.has("a")
     assert not bench.has("unknown")
     assert bench.has("a")
+
+
+def start(flow: Flow[SigningKey | None]) -> tuple[Generator[Any, Any, SigningKey | None], Any]:
+    return flow, next(flow)
+
+
+def finish(flow: Generator[Any, Any, SigningKey | None], effect: Any, provider: Provider) -> SigningKey | None:
+    """Play a flow that has begun to its end."""
+    try:
+        while True:
+            effect = flow.send(provider(effect))
+    except StopIteration as stop:
+        key: SigningKey | None = stop.value
+        return key
+
+
+@pytest.mark.attack(104)
+def test_whoever_asks_during_a_fetch_waits_for_it() -> None:
+    bench = Bench("a")
+    bench.has("a")
+    bench.provider.kids = ["a", "b"]
+    leader, request = start(bench.issuer.key_flow(rs256("b")))
+    follower, wait = start(bench.issuer.key_flow(rs256("b")))
+    assert type(wait).__name__ == "WaitFor"
+    assert finish(leader, request, bench.provider) is not None
+    with pytest.raises(StopIteration) as stop:
+        follower.send(None)
+    assert stop.value.value.kid == "b"
+    assert bench.provider.fetches == 2
+
+
+def test_a_known_key_serves_while_somebody_fetches_it_anew() -> None:
+    bench = Bench("a")
+    bench.has("a")
+    bench.clock.now += KEYS_LIVE + 1
+    leader, request = start(bench.issuer.key_flow(rs256("a")))
+    assert bench.key("a", no_answer).value().kid == "a"
+    assert finish(leader, request, bench.provider) is not None
+
+
+def test_a_fetch_that_ends_between_two_looks_still_counts() -> None:
+    clock = Clock()
+    hooks: list[Callable[[], object]] = []
+
+    def ticking() -> float:
+        while hooks:
+            hooks.pop()()
+        return clock()
+
+    bench = Bench("a", clock=ticking)
+    bench.has("a")
+    bench.provider.kids = ["a", "b"]
+    leader, request = start(bench.issuer.key_flow(rs256("b")))
+    hooks.append(lambda: finish(leader, request, bench.provider))
+    assert bench.key("b", no_answer).value().kid == "b"
+
+
+def test_a_fetch_that_comes_and_goes_between_two_looks_is_not_made_again() -> None:
+    clock = Clock()
+    hooks: list[Callable[[], object]] = []
+
+    def ticking() -> float:
+        if hooks:
+            hooks.pop()()
+        return clock()
+
+    bench = Bench("a", clock=ticking)
+    bench.has("a")
+    bench.provider.kids = ["a", "b"]
+    hooks += [lambda: bench.has("b"), nothing]
+    assert bench.key("b", no_answer).value().kid == "b"
+    assert bench.provider.fetches == 2
+
+
+def test_a_leader_who_leaves_lets_another_one_fetch() -> None:
+    bench = Bench("a")
+    bench.has("a")
+    bench.provider.kids = ["a", "b"]
+    leader, _request = start(bench.issuer.key_flow(rs256("b")))
+    follower, _wait = start(bench.issuer.key_flow(rs256("b")))
+    leader.close()
+    key = finish(follower, follower.send(None), bench.provider)
+    assert key is not None
+    assert key.kid == "b"

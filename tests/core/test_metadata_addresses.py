@@ -7,7 +7,7 @@ import pytest
 from credentials.kernel import AddressRefusedError
 from obo_middleware._metadata import FAILURE_KEPT, KEYS_LIVE
 from obo_middleware.errors import ConfigurationError
-from tests.core.test_metadata import HOST, Bench
+from tests.core.issuer_bench import HOST, Bench
 
 REFUSED = AddressRefusedError("login.example has the address 10.0.0.4, which is not a public one")
 

@@ -31,7 +31,6 @@ _TOKENS = "validation issuers policies tenants issuers_users user advisories sig
 _AUTH = "auth_boundary auth_isolation auth_challenges lease claims_challenge_in context"
 _ADAPTED = _tests(f"{ADAPTERS}test_", "answers who_may_pass token_life tenants")
 _DOCUMENTS = "metadata_documents issuers_documents issuers_keys metadata issuers metadata_servers metadata_addresses"
-_FETCHES = f"metadata metadata_failures metadata_waits {_DOCUMENTS} validation"
 
 TARGETS = (
     Target("obo_middleware._bearer", _tests(CORE, "bearer bearer_proxied runtime")),
@@ -39,7 +38,7 @@ TARGETS = (
     Target("obo_middleware._claims", _tests(CORE, f"partition {_TOKENS}")),
     Target("obo_middleware._keys", _tests(CORE, f"{_DOCUMENTS} advisories validation")),
     Target("obo_middleware._discovery", _tests(CORE, f"{_DOCUMENTS} validation tenants issuers_servers")),
-    Target("obo_middleware._metadata", _tests(CORE, _FETCHES)),
+    Target("obo_middleware._metadata", _tests(CORE, f"metadata metadata_failures {_DOCUMENTS} validation")),
     Target("obo_middleware._validation", _tests(CORE, f"remembered_tokens {_TOKENS} issuers_servers metadata")),
     Target("obo_middleware._user", _tests(CORE, f"user issuers_users {_TOKENS}"), ("User", "claim_at")),
     Target("obo_middleware._trusted_issuer", _tests(CORE, "trusted_issuer issuers_documents issuers_users")),
