@@ -12,8 +12,9 @@ from obo_middleware._metadata import FAILURE_KEPT
 from obo_middleware._runtime import Runtime
 from obo_middleware.testing import LocalEntra
 from tests.core.foreign_issuer import OIDC, ForeignIssuer, outcome
+from tests.core.issuer_bench import Bench
 from tests.core.kit import Clock, Run, no_answer, settings_for
-from tests.core.test_metadata import OUTAGES, Bench
+from tests.core.test_metadata import OUTAGES
 
 ANOTHERS = HttpResponse(status=200, headers={}, body=b"{}")
 MANY = 20
