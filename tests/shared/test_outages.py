@@ -22,23 +22,26 @@ SLOW = 0.05
 
 
 @contextmanager
-def under_load(working: Workers, apps: list[App]) -> Iterator[Callable[[], int]]:
-    """Have every worker ask for the tokens of ever new users, 10 at a time, until the block ends; check each answer."""
+def under_load(working: Workers, apps: list[App], users: int = 5) -> Iterator[Callable[[], int]]:
+    """Have every worker ask at once for two tokens of so many new users, again and again until the block ends.
+
+    Each answer is checked.
+    """
     ended, problems, counts = threading.Event(), list[str](), dict[int, int]()
 
     def ask(number: int, app: App) -> None:
         while not ended.is_set():
-            users = [working.newcomer() for _ in range(5)]
-            wants = [(working.sign_in(user), scope) for user in users for scope in (SCOPE, MAIL)]
+            names = [working.newcomer() for _ in range(users)]
+            wants = [(working.sign_in(name), scope) for name in names for scope in (SCOPE, MAIL)]
             try:
                 got = app.tokens(wants)
             except Exception as error:  # noqa: BLE001  # whatever a request fails with is the finding
                 problems.append(repr(error))
                 return
             problems.extend(
-                f"{user} got another's"
-                for user, token in zip([u for u in users for _ in "ab"], got, strict=True)
-                if working.whose(token) != user
+                f"{name} got another's"
+                for name, token in zip([n for n in names for _ in "ab"], got, strict=True)
+                if working.whose(token) != name
             )
             counts[number] = counts.get(number, 0) + 1
 
@@ -54,8 +57,8 @@ def under_load(working: Workers, apps: list[App]) -> Iterator[Callable[[], int]]
     assert problems == []
 
 
-def further(rounds: Callable[[], int], count: int = 2) -> None:
-    """Wait until every worker has had so many more rounds of requests."""
+def further(rounds: Callable[[], int], count: int = 1) -> None:
+    """Wait until every worker has begun and ended so many more rounds of requests."""
     before = rounds()
     eventually(lambda: rounds() >= before + count, 60)
 
@@ -67,7 +70,7 @@ def apps(working: Workers, own_server: Server) -> list[App]:
 
 @pytest.mark.attack(131)
 def test_no_request_fails_whatever_happens_to_the_store(working: Workers, own_server: Server, apps: list[App]) -> None:
-    with under_load(working, apps) as rounds:
+    with under_load(working, apps, users=25) as rounds:  # 100 requests at a time, of two workers
         further(rounds)
         own_server.flush()
         further(rounds)
@@ -114,16 +117,15 @@ def test_a_frozen_store_costs_its_bounded_wait_and_an_open_breaker_nothing(
     app = working.start(own_server.url, colour, max_wait=SLOW).listens()
     app.token(working.sign_in())
     with own_server.frozen():
-        seconds = []
+        asked = 0
+        while not app.store.statistics.opened:
+            assert app.token(working.sign_in())
+            asked += 1
+        failures = app.store.statistics.failures
+        assert failures <= 2 * asked, "a look and a lead for each, and no second try"
         for _ in range(10):
-            token = working.sign_in()
-            app.admit(token)
-            started = time.monotonic()
-            app.token(token)
-            seconds.append(time.monotonic() - started)
-        assert min(seconds) < SLOW, "once the store is left alone, nobody waits for it"
-        assert sorted(seconds)[5] < 10 * SLOW
-        assert app.store.statistics.state != "closed"
+            assert app.token(working.sign_in())
+        assert app.store.statistics.failures < failures + 10, "once the store is left alone, few ask it"
 
 
 @pytest.mark.attack(131)
@@ -131,12 +133,12 @@ def test_a_slow_store_is_waited_for_no_longer_than_it_is_said(working: Workers, 
     with Proxy(server.address) as proxy:
         app = working.start(f"redis://127.0.0.1:{proxy.port}", colour, max_wait=SLOW).listens()
         app.token(working.sign_in())
-        proxy.delay = 0.5
+        proxy.delay = 30.0
         token = working.sign_in()
         app.admit(token)
         started = time.monotonic()
         assert app.token(token)
-        assert time.monotonic() - started < 0.4
+        assert time.monotonic() - started < 15
         assert app.store.statistics.failures > 0
         proxy.delay = 0.0
 
