@@ -7,6 +7,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from obo_middleware._lease import _at_hand
+
 # Examples are the same in every run, and how long one takes fails nothing.
 settings.register_profile(
     "repeatable", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
@@ -23,3 +25,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):
         if name.upper().startswith(SETTINGS) or name.upper() in CONNECTIONS:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_at_hand() -> None:
+    """Begin with no request at hand: tests share a thread, and one may leave what only its own app would end."""
+    _at_hand.set(None)
