@@ -21,46 +21,54 @@ SLOW = 0.05
 """The ``max_wait`` that people get."""
 
 
-@contextmanager
-def under_load(working: Workers, apps: list[App], users: int = 5) -> Iterator[Callable[[], int]]:
-    """Have every worker ask at once for two tokens of so many new users, again and again until the block ends.
+class Load:
+    """Workers that each ask at once for two tokens of so many new users, again and again; every answer is checked."""
 
-    Each answer is checked.
-    """
-    ended, problems, counts = threading.Event(), list[str](), dict[int, int]()
+    def __init__(self, working: Workers, apps: list[App], users: int) -> None:
+        self._working, self._users = working, users
+        self._ended, self.problems = threading.Event(), list[str]()
+        self._rounds = [0] * len(apps)
+        self._threads = [threading.Thread(target=self._ask, args=each) for each in enumerate(apps)]
+        for thread in self._threads:
+            thread.start()
 
-    def ask(number: int, app: App) -> None:
-        while not ended.is_set():
-            names = [working.newcomer() for _ in range(users)]
-            wants = [(working.sign_in(name), scope) for name in names for scope in (SCOPE, MAIL)]
+    def _ask(self, number: int, app: App) -> None:
+        while not self._ended.is_set():
+            names = [self._working.newcomer() for _ in range(self._users)]
+            wants = [(self._working.sign_in(name), scope) for name in names for scope in (SCOPE, MAIL)]
+            started = time.monotonic()
             try:
                 got = app.tokens(wants)
             except Exception as error:  # noqa: BLE001  # whatever a request fails with is the finding
-                problems.append(repr(error))
+                self.problems.append(f"{app.colour}, after {time.monotonic() - started:.1f} seconds: {error!r}")
                 return
-            problems.extend(
-                f"{name} got another's"
-                for name, token in zip([n for n in names for _ in "ab"], got, strict=True)
-                if working.whose(token) != name
-            )
-            counts[number] = counts.get(number, 0) + 1
+            owners = [name for name in names for _ in (SCOPE, MAIL)]
+            for name, token in zip(owners, got, strict=True):
+                if self._working.whose(token) != name:
+                    self.problems.append(f"{name} got another's")
+            self._rounds[number] += 1
 
-    threads = [threading.Thread(target=ask, args=each) for each in enumerate(apps)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield lambda: min(counts.get(number, 0) for number in range(len(apps)))
-    finally:
-        ended.set()
-        for thread in threads:
+    def further(self) -> None:
+        """Wait until every worker has begun and ended one more round, or one has a problem."""
+        wanted = min(self._rounds) + 1
+        eventually(lambda: self.problems or min(self._rounds) >= wanted, 60)
+        assert self.problems == []
+
+    def end(self) -> None:
+        self._ended.set()
+        for thread in self._threads:
             thread.join(60)
-    assert problems == []
 
 
-def further(rounds: Callable[[], int], count: int = 1) -> None:
-    """Wait until every worker has begun and ended so many more rounds of requests."""
-    before = rounds()
-    eventually(lambda: rounds() >= before + count, 60)
+@contextmanager
+def under_load(working: Workers, apps: list[App], users: int = 5) -> Iterator[Callable[[], None]]:
+    """Lend a wait for one more round of every worker under load."""
+    load = Load(working, apps, users)
+    try:
+        yield load.further
+    finally:
+        load.end()
+    assert load.problems == []
 
 
 @pytest.fixture
@@ -70,23 +78,23 @@ def apps(working: Workers, own_server: Server) -> list[App]:
 
 @pytest.mark.attack(131)
 def test_no_request_fails_whatever_happens_to_the_store(working: Workers, own_server: Server, apps: list[App]) -> None:
-    with under_load(working, apps, users=25) as rounds:  # 100 requests at a time, of two workers
-        further(rounds)
+    with under_load(working, apps, users=25) as further:  # 100 requests at a time, of two workers
+        further()
         own_server.flush()
-        further(rounds)
+        further()
         with own_server.frozen():
-            further(rounds)
-        further(rounds)
+            further()
+        further()
         own_server.stop()
-        further(rounds)
+        further()
         own_server.start()
-        further(rounds)
+        further()
         own_server.ask("CONFIG", "SET", "maxmemory", "1")
-        further(rounds)
+        further()
         own_server.ask("CONFIG", "SET", "maxmemory", "0")
         own_server.ask("CLIENT", "KILL", "TYPE", "normal")
         own_server.ask("CLIENT", "KILL", "TYPE", "pubsub")
-        further(rounds)
+        further()
     eventually(lambda: all(app.store.statistics.listening for app in apps))
 
 
