@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credentials import ProviderUnavailableError, UnusableAnswerError
+from credentials import AccessTokenInfo, ProviderUnavailableError, UnusableAnswerError
 from credentials import _token_endpoint as module
 from credentials._errors import AnswerTooLargeError, TransportError
 from credentials._flow import HttpRequest, SendRequest, Sleep
 from credentials._token_endpoint import (
+    Granted,
     UserAssertion,
     client_credentials_form,
     on_behalf_of_form,
@@ -190,3 +191,9 @@ def test_five_megabytes_are_unusable(drive: Drive, server: Loopback) -> None:
 
 def test_an_assertion_shows_neither_token_nor_partition() -> None:
     assert "hidden" not in repr(UserAssertion(token="hidden", partition=b"hidden"))
+
+
+def test_what_is_granted_shows_neither_token() -> None:
+    shown = repr(Granted(AccessTokenInfo(token="access-1", expires_on=5), "refresh-1"))
+    assert shown.endswith("refresh_token=<hidden>)")
+    assert not [token for token in ("access-1", "refresh-1") if token in shown]
