@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import uvicorn
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _GRACE = 2.0
@@ -132,7 +134,8 @@ class BackgroundServer:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["local.server"] = self
-        await self._app(scope, receive, send)
+        with contextlib.suppress(ClientDisconnect):  # a client may leave in the middle of what it sends
+            await self._app(scope, receive, send)
 
     def start(self) -> None:
         """Serve, from a thread that has begun to listen when this returns."""

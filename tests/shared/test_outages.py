@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.shared.apps import COLOURS, MAIL, SCOPE, App, Workers
+from tests.shared.apps import COLOURS, CROWD_PATIENCE, MAIL, SCOPE, App, Workers
 from tests.shared.proxy import Proxy
 from tests.shared.servers import Product, Server, eventually
 
@@ -51,13 +51,13 @@ class Load:
     def further(self) -> None:
         """Wait until every worker has begun and ended one more round, or one has a problem."""
         wanted = min(self._rounds) + 1
-        eventually(lambda: self.problems or min(self._rounds) >= wanted, 60)
+        eventually(lambda: self.problems or min(self._rounds) >= wanted, CROWD_PATIENCE)
         assert self.problems == []
 
     def end(self) -> None:
         self._ended.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(CROWD_PATIENCE)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import threading
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
 
 from obo_middleware.testing import LocalEntra, LocalGraph
 from obo_middleware.testing import _server as server_module
@@ -108,6 +111,28 @@ def test_a_request_that_does_not_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> 
         server.stop()
         assert client.recv(1) == b""
     assert "stubborn" not in names_of_threads()
+
+
+def test_a_client_that_leaves_while_it_sends_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    began, left = threading.Event(), threading.Event()
+
+    async def reader(scope: Scope, receive: Receive, _: Send) -> None:
+        began.set()
+        try:
+            await Request(scope, receive).body()
+        except ClientDisconnect:
+            left.set()
+            raise
+
+    server = BackgroundServer(reader, "127.0.0.1", 0, None, "left")
+    server.start()
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+        began.wait()
+    left.wait()
+    server.stop()
+    assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_answers_are_not_held_back_by_nagles_algorithm(entra: LocalEntra, http: httpx.Client) -> None:
