@@ -20,10 +20,13 @@ COMMAND = [sys.executable, "-m", "example_apps.demo"]
 
 
 @pytest.fixture(autouse=True)
-def keep_the_signal_handler() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGTERM)
+def usual_signals() -> Iterator[None]:
+    """Heed Ctrl-C, which a shell's job in the background and all its children ignore; keep what a test changes."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @contextlib.contextmanager
