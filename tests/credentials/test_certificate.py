@@ -169,6 +169,12 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     assert read_certificate_file(str(path)) == LEAF
 
 
+def test_a_certificate_given_as_a_path_is_told_from_one_and_not_shown() -> None:
+    with pytest.raises(ValueError, match="give the path of a file, or data") as caught:
+        read_certificate_file(LEAF.decode())
+    assert "BEGIN" not in str(caught.value)
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gone\.pem.*No such file"):
         read_certificate_file(str(tmp_path / "gone.pem"))

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import hashlib
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,14 @@ def test_a_secret_is_one_field_of_the_form() -> None:
 def test_a_secret_must_be_a_text(secret: Any) -> None:
     with pytest.raises(ValueError, match="client_secret"):
         ClientSecret(secret)
+
+
+@pytest.mark.parametrize("proof", [ClientSecret("s3cret"), ClientAssertion(lambda: "s3cret")])
+def test_a_proof_is_not_pickled_and_a_copy_is_the_proof_itself(proof: object) -> None:
+    with pytest.raises(TypeError, match=f"^{type(proof).__name__} may hold a secret, so it is not pickled"):
+        pickle.dumps(proof)
+    assert copy.copy(proof) is proof
+    assert copy.deepcopy(proof) is proof
 
 
 # Certificate

@@ -89,6 +89,22 @@ def test_a_credential_that_may_hold_a_secret_refuses_to_be_copied(make: Any) -> 
         make(ClientSecretCredential("tenant", "client", "hidden"))
 
 
+@pytest.mark.parametrize("face", [credentials, aio], ids=["blocking", "awaitable"])
+def test_what_is_imported_late_is_listed_all_the_same(face: ModuleType) -> None:
+    assert set(face.__all__) <= set(dir(face))
+
+
+# Arguments
+
+
+@pytest.mark.parametrize("name", ["claims", "tenant_id"])
+@pytest.mark.parametrize("value", [5, b"{}", "half a character: \ud800"])
+def test_claims_and_a_tenant_that_are_no_text_are_refused(colour: Colour, name: str, value: object) -> None:
+    credential = colour.client_secret("tenant", "client", "hidden")
+    with pytest.raises(ValueError, match=f"^{name} must be a string without lone surrogates"):
+        colour.get_token(credential, "scope/.default", **{name: value})
+
+
 # Within another credential
 
 

@@ -100,6 +100,13 @@ def test_claims_ask_for_interaction_and_are_handed_on() -> None:
     assert caught.value.claims == '{"access_token":{}}'
 
 
+@pytest.mark.parametrize("claims", ["[1", "[]", 5, {"access_token": {}}])
+def test_claims_that_are_no_text_of_an_object_are_not_handed_on(claims: object) -> None:
+    with pytest.raises(InvalidAssertionError) as caught:
+        process(refusal(1, claims=claims))
+    assert caught.value.claims is None
+
+
 def test_a_suberror_can_ask_for_consent() -> None:
     with pytest.raises(ConsentRequiredError):
         process(refusal(1, suberror="consent_required"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
 import statistics
-import tokenize
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,35 +23,31 @@ FORBIDDEN = {
     "an absolute path of somebody's machine": r"/(home|Users)/[a-z]|/ro{2}t/",
     "a line left out of coverage": r"pragma: no{1} (cover|branch)",
 }
-NO_CODE = {
-    tokenize.COMMENT,
-    tokenize.DEDENT,
-    tokenize.ENDMARKER,
-    tokenize.INDENT,
-    tokenize.NEWLINE,
-    tokenize.NL,
-}
 UNEXPLAINED = re.compile(r"#\s*(ty{1}pe:\s*ignore|no{1}qa)[^#]*$")
 
 
+@cache
 def lines_of_code(path: Path) -> set[int]:
     """Return the numbers of the lines that hold code: not blank, not comments, not docstrings."""
-    source = path.read_text(encoding="utf-8")
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in NO_CODE:
-            lines.update(range(token.start[0], token.end[0] + 1))
-    return lines - docstring_lines(parsed(path))
+    tree, lines = parsed(path), path.read_text(encoding="utf-8").splitlines()
+    code = {number for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")}
+    texts = [node for node in ast.walk(tree) if is_text(node) or isinstance(node, ast.JoinedStr)]
+    return code.union(*map(span, texts)) - docstring_lines(tree)
 
 
 def docstring_lines(tree: ast.Module) -> set[int]:
     """Return the numbers of the lines of strings that are statements."""
     strings = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and is_text(node.value)]
-    return {line for node in strings for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    return {line for node in strings for line in span(node)}
 
 
-def is_text(node: ast.expr) -> bool:
+def is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def span(node: Any) -> range:
+    """Return the numbers of the lines of a node that has a place."""
+    return range(node.lineno, node.end_lineno + 1)
 
 
 def function_lengths(*folders: str) -> dict[str, int]:
@@ -61,8 +57,7 @@ def function_lengths(*folders: str) -> dict[str, int]:
         code = lines_of_code(path)
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                span = range(node.lineno, (node.end_lineno or node.lineno) + 1)
-                lengths[f"{shown(path)}:{node.lineno} {node.name}"] = len(code.intersection(span))
+                lengths[f"{shown(path)}:{node.lineno} {node.name}"] = len(code.intersection(span(node)))
     return lengths
 
 

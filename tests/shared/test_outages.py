@@ -76,6 +76,7 @@ def apps(working: Workers, own_server: Server) -> list[App]:
     return [working.start(own_server.url, colour, max_wait=SLOW).listens() for colour in COLOURS]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.attack(131)
 def test_no_request_fails_whatever_happens_to_the_store(working: Workers, own_server: Server, apps: list[App]) -> None:
     with under_load(working, apps, users=25) as further:  # 100 requests at a time, of two workers
