@@ -5,7 +5,8 @@ Rules of this file:
 1. A transport is used as the library documents it: a bare ``Request`` in, a ``Response`` out. So there is no
    cookie jar, no redirect, no event hook and no default header that users could share.
 2. A TLS context is made once (20 ms); a transport once for each origin and, awaitable, for each event loop. Origins
-   do not share one: the HTTP library looks at every idle connection of a transport whenever it sends a request.
+   do not share one, for the HTTP library looks at every connection of a transport whenever it sends a request; and a
+   crowd of requests is spread over several (see _lanes).
 3. Connections do not outlive a fork.
 """
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from credentials._fork import renew_in_children
+from credentials._lanes import Lanes
 
 if TYPE_CHECKING:
     import asyncio
@@ -45,7 +47,9 @@ class ConnectionPool:
         self.library = library
         self._direct = direct
         self._ssl_context = ssl_context or library.create_ssl_context()
-        self._limits = library.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEP_ALIVE)
+        self._limits = library.Limits(
+            max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEP_ALIVE
+        )
         self._start_anew()
         renew_in_children(self)
 
@@ -60,7 +64,7 @@ class ConnectionPool:
         with self._lock:
             transport = self._blocking.get(origin)
             if transport is None:
-                transport = self._blocking[origin] = self._make(self.library.HTTPTransport, url)
+                transport = self._blocking[origin] = self._lanes(self.library.HTTPTransport, url)
         return transport
 
     def async_transport(self, url: str, address: str = "") -> Any:
@@ -79,7 +83,7 @@ class ConnectionPool:
             transports = self._async.setdefault(loop, {})
             transport = transports.get(origin)
             if transport is None:
-                transport = transports[origin] = self._make(self.library.AsyncHTTPTransport, url)
+                transport = transports[origin] = self._lanes(self.library.AsyncHTTPTransport, url)
         return transport
 
     def close(self) -> None:
@@ -110,6 +114,9 @@ class ConnectionPool:
         self._blocking: dict[str, Any] = {}
         self._async: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Any]]
         self._async = weakref.WeakKeyDictionary()
+
+    def _lanes(self, transport: Any, url: str) -> Lanes:
+        return Lanes(self.library, lambda: self._make(transport, url))
 
     def _make(self, transport: Any, url: str | None) -> Any:
         proxy = None if self._direct or url is None else proxy_for(url)

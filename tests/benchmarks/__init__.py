@@ -21,6 +21,7 @@ BENCHMARKS = (
     "validation",
     "floods",
     "shared_cache",
+    "cold_exchange",
     "memory",
     "credential_object",
     "imports",

@@ -64,6 +64,7 @@ class Loopback(ThreadingHTTPServer):
     """An HTTP server on a free port of this machine; `respond` answers each request."""
 
     daemon_threads = True
+    request_queue_size = 256  # a crowd that finds no room knocks again after a second only
 
     def __init__(self, respond: Callable[[Exchange], None], context: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Exchange)

@@ -58,7 +58,7 @@ TARGETS = (
         "obo_middleware._runtime",
         (
             *_tests(CORE, "runtime context tenants policies issuers_users bearer_proxied protected_resource"),
-            f"{ADAPTERS}attacks/test_who_may_call.py",
+            f"{ADAPTERS}test_who_may_call.py",
             *_ADAPTED,
         ),
         tuple(
