@@ -103,6 +103,7 @@ class RedisTokenStore:
         return f"RedisTokenStore(<{self._kind}>)"
 
     def _begin(self) -> None:
+        self._out = False
         self._breaker = CircuitBreaker(monotonic=self._monotonic, changed=self._became)
 
     def renew_after_fork(self) -> None:
@@ -252,8 +253,12 @@ class RedisTokenStore:
         if state == "open":
             self._opened += 1
             self._news.wake()  # nobody is told any more
-        level = logging.WARNING if state == "open" else logging.INFO
-        _logger.log(level, "the circuit breaker of the shared cache is %s", state)
+        out = state != "closed"
+        if out != self._out:  # an outage is said when it begins and when it ends, and not with every try
+            self._out = out
+            _logger.log(
+                logging.WARNING if out else logging.INFO, "the circuit breaker of the shared cache is %s", state
+            )
 
 
 def _secret_keys(keys: Sequence[SecretKey | str] | SecretKey | str | None) -> Sequence[SecretKey]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import time
@@ -243,6 +244,16 @@ def test_while_the_breaker_is_open_nothing_is_asked(do: Do) -> None:
     with pytest.raises(StoreError, match="left alone"):
         do(made, Load(NAME))
     assert made.statistics.opened == 1
+
+
+def test_an_outage_is_said_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    made = wired(None)
+    with caplog.at_level(logging.INFO, "obo_middleware"):
+        for state in ("open", "half-open", "open", "half-open", "closed", "open"):
+            made._breaker._become(state)
+    said = [(record.levelname, record.getMessage().rpartition(" ")[2]) for record in caplog.records]
+    assert said == [("WARNING", "open"), ("INFO", "closed"), ("WARNING", "open")]
+    assert made.statistics.opened == 3
 
 
 def test_an_operation_that_waited_for_its_turn_while_the_breaker_opened_is_not_begun() -> None:
