@@ -13,7 +13,7 @@ from obo_middleware._runtime import Runtime
 from obo_middleware.testing import LocalEntra
 from tests.core.foreign_issuer import OIDC, ForeignIssuer, outcome
 from tests.core.issuer_bench import Bench
-from tests.core.kit import Clock, Run, no_answer, settings_for
+from tests.core.kit import Clock, Run, no_answer, play, settings_for
 from tests.core.test_metadata import OUTAGES
 
 ANOTHERS = HttpResponse(status=200, headers={}, body=b"{}")
@@ -37,6 +37,15 @@ def test_what_is_kept_holds_nothing_of_the_request_that_came_first(failure: Exce
     assert (type(kept), str(kept)) == (type(error), str(error))
     bench.key("a", no_answer)
     assert (kept.__traceback__, kept.__cause__, kept.__context__) == (None, None, None)
+
+
+def test_who_comes_to_lead_just_after_a_failure_does_not_ask_again() -> None:
+    bench = Bench("a")
+    bench.provider.failure = ANOTHERS
+    error = bench.key("a").error
+    # Such a caller has looked before there was a failure, and leads when the fetch that failed has landed.
+    played = play(bench.issuer._first_fetch_flow(), no_answer)
+    assert (played.effects, type(played.error), str(played.error)) == ([], type(error), str(error))
 
 
 def test_nothing_is_kept_of_it_after_a_fetch_that_went_well() -> None:
