@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from credentials._addresses import AddressRefusedError
 from credentials._authority import Authority, check_scopes
-from credentials._cache import ExpiringCache, group_of, key_of, user_group
+from credentials._cache import GROUP, ExpiringCache, group_of, key_of, user_group
 from credentials._client_authentication import ClientAuthentication
 from credentials._client_credentials import ApplicationCredential, AsyncApplicationCredential
 from credentials._confidential_client import ConfidentialClient
@@ -57,6 +57,7 @@ __all__ = [
     "Flow",
     "Forget",
     "Found",
+    "GROUP",
     "HttpRequest",
     "HttpResponse",
     "Landing",

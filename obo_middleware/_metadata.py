@@ -86,7 +86,6 @@ class Issuer:
         """
         if self._metadata is not None:
             return self._metadata
-        self._check_failure()
         return (yield from self._flights.fly_flow(b"", lambda: self._metadata, self._first_fetch_flow))
 
     def key_flow(self, name: KeyName) -> Flow[SigningKey | None]:
@@ -104,7 +103,9 @@ class Issuer:
         return renewed.keys.get(name)
 
     def _first_fetch_flow(self) -> Flow[IssuerMetadata]:
-        self._check_failure()  # again, by the leader: another one may have failed since the caller looked
+        # The leader looks, and not the caller: another one may have failed in between.
+        if self._failure is not None and self._cooling():
+            raise copy.copy(self._failure)
         try:
             return (yield from self._fetch_flow(None))
         except (UpstreamUnavailableError, ConfigurationError) as error:
@@ -118,10 +119,6 @@ class Issuer:
             self._failure = copy.copy(error)
             self._next_fetch = self._clock() + FAILURE_KEPT
             raise
-
-    def _check_failure(self) -> None:
-        if self._failure is not None and self._cooling():
-            raise copy.copy(self._failure)
 
     def _cooling(self) -> bool:
         """Tell whether it is too early to fetch again; a clock that was set back does not make it so for long."""

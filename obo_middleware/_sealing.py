@@ -1,6 +1,6 @@
 """How entries of the shared cache are named and sealed, so that the store learns nothing and can change nothing.
 
-Facts: AES-256-GCM (NIST SP 800-38D), HKDF (RFC 5869), HMAC (RFC 2104).
+Facts: AES-256-GCM (NIST SP 800-38D), HKDF (RFC 5869), keyed BLAKE2b (RFC 7693), at a third of the cost of an HMAC.
 
 Rules of this file:
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -88,7 +87,7 @@ class _Key:
         self._cipher = AESGCM(_derived(secret, b"values"))
 
     def label(self, kind: bytes, data: bytes) -> str:
-        return _label(hmac.digest(self._names, kind + data, "sha256"))
+        return _label(hashlib.blake2b(kind + data, key=self._names, digest_size=_LABEL).digest())
 
     def seal(self, data: bytes, bound_to: bytes) -> bytes:
         nonce = os.urandom(_NONCE)
@@ -110,7 +109,7 @@ def _derived(secret: bytes, purpose: bytes) -> bytes:
 
 
 def _label(digest: bytes) -> str:
-    return base64.urlsafe_b64encode(digest[:_LABEL]).decode()
+    return base64.urlsafe_b64encode(digest).decode()
 
 
 def _named(key: bytes, label: Callable[[bytes, bytes], str]) -> Name:
@@ -167,7 +166,7 @@ class PlainSealer:
 
 
 def _plain_label(kind: bytes, data: bytes) -> str:
-    return _label(hashlib.sha256(b"obo-middleware 1 " + kind + data).digest())
+    return _label(hashlib.blake2b(b"obo-middleware 1 " + kind + data, digest_size=_LABEL).digest())
 
 
 def _bound_to(name: Name) -> bytes:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from credentials import AccessTokenInfo, ConsentRequiredError, InvalidAssertionError
 from credentials.kernel import (
+    GROUP,
     Flow,
     Lead,
     Load,
@@ -40,7 +41,6 @@ from credentials.kernel import (
     parse_object,
     sleep,
     use,
-    user_group,
     wait_for,
 )
 from obo_middleware._shared_cache import LOOK_AGAIN, SharedTokenCache, expected_again
@@ -62,7 +62,6 @@ _LEAD = 60.0
 _PAUSES = (0.1, 0.4, 1.0)
 """Seconds before each further try of an operation that a session cannot do without."""
 _ID = Name("session", "id")
-_GROUP = 16
 
 
 class Session(NamedTuple):
@@ -126,7 +125,7 @@ class Sessions:
         if not granted.refresh_token:
             raise ConsentRequiredError("the provider gave no refresh token: the scope offline_access needs consent")
         ends_on = runtime.settings.clock() + lifetime
-        secret = valid.assertion.group + os.urandom(_GROUP)
+        secret = valid.assertion.group + os.urandom(GROUP)
         record = Record(refresh_token=granted.refresh_token, claims=valid.user.claims, ends_on=ends_on)
         yield from _insist_flow(cache, self._saving(cache, _names(cache, secret)[0], record))
         return Session(_text(cache.sealer.seal(_ID, secret)), ends_on)
@@ -145,7 +144,7 @@ class Sessions:
             partition=key_of("long-running session", secret),
             object_id=user.object_id,
             tenant_id=user.tenant_id,
-            group=user_group(user.tenant_id, user.object_id),
+            group=secret[:GROUP],
             redeem=lambda query: self._redeem_flow(secret, query),
         )
         return Validated(user=user, assertion=assertion, good_until=record.ends_on)
@@ -255,7 +254,7 @@ def _insist_flow(cache: SharedTokenCache, operation: Operation) -> Flow[Any]:
 
 def _names(cache: SharedTokenCache, secret: bytes) -> tuple[Name, ...]:
     # A tilde, which no other entry's name begins with: what forgets tokens leaves sessions.
-    key = secret[:_GROUP] + key_of("long-running session", secret)
+    key = secret[:GROUP] + key_of("long-running session", secret)
     return tuple(Name(name.group, f"~{name.entry}") for name in cache.sealer.names(key))
 
 
@@ -266,7 +265,7 @@ def _secret(cache: SharedTokenCache, text: str) -> bytes:
     except (binascii.Error, ValueError):
         sealed = b""
     secret = cache.sealer.open(_ID, sealed)
-    if secret is None or len(secret) != 2 * _GROUP:
+    if secret is None or len(secret) != 2 * GROUP:
         raise SessionEndedError("the text is not the id of a session of this application")
     return secret
 

@@ -251,6 +251,8 @@ def _told_flow(flight: Flight[None], seconds: float) -> Flow[bool]:
 # A token's record: when it was asked for, when it ends, when to ask again (0: not told), how many bytes its type has;
 # then the type and the token. The store's own expiry is a convenience; this one counts.
 _RECORD = struct.Struct(">ddqB")
+_VISIBLE = bytes(range(0x21, 0x7F))
+"""What a token in an HTTP header may have: all of ASCII that can be seen."""
 
 
 def encoded(info: AccessTokenInfo, asked_at: float) -> bytes:
@@ -265,10 +267,9 @@ def decoded(data: bytes) -> Found | None:
     try:
         asked_at, expires_on, refresh_on, length = _RECORD.unpack_from(data)
         start = _RECORD.size + length
-        kind, token = data[_RECORD.size : start].decode("ascii"), data[start:].decode("ascii")
-        # What an HTTP header may have: all of ASCII that can be seen.
-        if not token.isprintable() or not token or " " in token or not math.isfinite(asked_at):
+        kind, token = data[_RECORD.size : start].decode("ascii"), data[start:]
+        if not token or token.translate(None, _VISIBLE) or not math.isfinite(asked_at):
             return None
-        return Found(AccessTokenInfo(token, int(expires_on), kind, refresh_on or None), asked_at)
+        return Found(AccessTokenInfo(token.decode(), int(expires_on), kind, refresh_on or None), asked_at)
     except (struct.error, ValueError, OverflowError):
         return None

@@ -25,7 +25,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): _LABEL,
     ("_validation.TokenValidator.validate_flow", "metadata -> False"): _KNOWN,
     ("_validation.TokenValidator.validate_flow", "metadata -> False (2)"): _KNOWN,
-    ("_metadata.Issuer.metadata_flow", "self._failure is not None -> True"): (
+    ("_metadata.Issuer._first_fetch_flow", "self._failure is not None -> True"): (
         "before the first keys, only a failure makes the next fetch wait: for the type checker"
     ),
     ("_metadata.Issuer.key_flow", "metadata -> False"): _KNOWN,
