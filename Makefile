@@ -17,7 +17,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 VENV = .venv
 DEMO = .venv-demo
 BIN = $(VENV)/bin
-SPREAD = --numprocesses 4 --dist loadfile
+SPREAD = --dist loadfile --numprocesses
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 
 # Many tests start a Python of their own, which should not have to compile everything again.
@@ -25,14 +25,13 @@ PYTHONDONTWRITEBYTECODE =
 export PYTHONDONTWRITEBYTECODE
 
 # The tests of rules cover every line. Those of every combination, of crowds and of this checkout, named in apart.txt,
-# are not watched for it, which makes them twice as fast.
+# are not watched for it, which makes them twice as fast; the longest of them come first there.
 test: lint
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(SPREAD) $$(sed 's|.*|--ignore-glob=tests/&|' tests/apart.txt)
+	$(BIN)/coverage run -m pytest $(SPREAD) 3 $$(sed 's|.*|--ignore-glob=tests/&|' tests/apart.txt)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest $(SPREAD) -m "not wheel" $$(sed 's|.*|tests/&|' tests/apart.txt)
-	$(BIN)/python -m pytest -m wheel tests/gates
+	$(BIN)/python -m pytest $(SPREAD) 4 --no-loadscope-reorder $$(sed 's|.*|tests/&|' tests/apart.txt)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -4,14 +4,16 @@ Rules of this file:
 
 1. A transport is used as the library documents it: a bare ``Request`` in, a ``Response`` out. So there is no
    cookie jar, no redirect, no event hook and no default header that users could share.
-2. A TLS context is made once (20 ms); a transport once for each origin and, awaitable, for each event loop. Origins
-   do not share one, for the HTTP library looks at every connection of a transport whenever it sends a request; and a
-   crowd of requests is spread over several (see _lanes).
+2. The TLS context of certifi's authorities is made once in a process (20 ms); a transport once for each origin and,
+   awaitable, for each event loop. Origins do not share one, for the HTTP library looks at every connection of a
+   transport whenever it sends a request; and a crowd of requests is spread over several (see _lanes).
 3. Connections do not outlive a fork.
 """
 
 from __future__ import annotations
 
+import functools
+import os
 import ssl
 import threading
 import urllib.parse
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 _KEEP_ALIVE = 60.0
 """Seconds that an idle connection is kept: long enough that a new user finds one open."""
 
+_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""The variables that name files for the HTTP library to trust in place of certifi's."""
+
 
 class ConnectionPool:
     """Hold the shared transports of one HTTP library, blocking and awaitable.
@@ -46,7 +51,7 @@ class ConnectionPool:
     ) -> None:
         self.library = library
         self._direct = direct
-        self._ssl_context = ssl_context or library.create_ssl_context()
+        self._ssl_context = ssl_context or _default_context(library)
         self._limits = library.Limits(
             max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEP_ALIVE
         )
@@ -129,6 +134,18 @@ def bare_pool() -> ConnectionPool:
     It trusts no certificate and uses no proxy, and so costs next to nothing.
     """
     return ConnectionPool(ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), direct=True)
+
+
+def _default_context(library: ModuleType) -> ssl.SSLContext:
+    # The files of the variables may change while the process runs; those of certifi, which is a package, do not.
+    own = any(os.environ.get(name) for name in _AUTHORITIES)
+    context: ssl.SSLContext = library.create_ssl_context() if own else _shared_context(library)
+    return context
+
+
+@functools.cache
+def _shared_context(library: ModuleType) -> Any:
+    return library.create_ssl_context()
 
 
 def _origin(url: str) -> str:

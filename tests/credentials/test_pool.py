@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import httpx
 import httpx2
 import pytest
+import trustme
 
 from credentials._drivers import AsyncDriver, BlockingDriver
 from credentials._flow import HttpRequest, send
@@ -47,6 +49,21 @@ def test_a_transport_is_made_once_for_each_origin() -> None:
     for one, same, port, host in ([pool.blocking_transport(url) for url in urls], asyncio.run(awaitable())):
         assert one is same
         assert len({id(transport) for transport in (one, port, host)}) == 3
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+def test_pools_share_what_trusts_certifis_authorities_and_not_what_trusts_a_file(
+    library: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (ConnectionPool(library=library)._ssl_context for _ in range(2))
+    assert one is two
+    file = tmp_path / "ca.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    for authority in (trustme.CA(), trustme.CA()):
+        authority.cert_pem.write_to_path(str(file))
+        own = ConnectionPool(library=library)._ssl_context
+        (trusted,) = own.get_ca_certs(binary_form=True)
+        assert ssl.DER_cert_to_PEM_cert(trusted).encode() == authority.cert_pem.bytes()
 
 
 def test_each_event_loop_has_a_transport_of_its_own_which_goes_with_it() -> None:

@@ -13,7 +13,6 @@ from tests.shared.apps import COLOURS, SCOPE, App, Workers
 from tests.shared.deployments import Cluster, cluster, watched
 from tests.shared.proxy import Proxy
 from tests.shared.servers import REDIS, Product, Server, eventually
-from tests.shared.test_outages import under_load
 
 # The awaitable clients of redis-py leave connections to servers that went away, or that they were still making, to the
 # garbage collector.
@@ -84,24 +83,6 @@ def test_workers_share_a_master_that_fails_over_and_lose_nothing_but_time(workin
         assert first == second
         eventually(lambda: all(app.store.statistics.listening for app in apps))
         check_that_workers_share(working, service.url)
-
-
-def test_under_load_a_failover_costs_nothing_but_time(working: Workers, product: Product) -> None:
-    with watched(product) as service:
-        apps = [working.start(service.url, colour).listens() for colour in COLOURS]
-        with under_load(working, apps) as further:
-            further()
-            service.fail_over()
-            further()
-
-
-def test_under_load_a_cluster_that_loses_a_master_costs_nothing_but_time(working: Workers, product: Product) -> None:
-    with cluster(product) as nodes:
-        apps = [working.start(nodes.url, colour).listens() for colour in COLOURS]
-        with under_load(working, apps) as further:
-            further()
-            nodes.nodes[0].stop()
-            further()
 
 
 # TLS
