@@ -86,6 +86,8 @@ class BlockingDriver:
         match effect:
             case SendRequest(request):
                 return self._send(request)
+            case UseStore(store, operation):
+                return store.perform(operation)
             case ResolveHost(host, timeout):
                 return apart(lambda: _addresses_of(host), timeout)
             case RunCommand(command):
@@ -100,8 +102,6 @@ class BlockingDriver:
                 return info_from(_settle(asking(effect), ASK_TIMEOUT))
             case CallFunction(function):
                 return _settle(function, CALL_TIMEOUT)
-            case UseStore(store, operation):
-                return store.perform(operation)
             case _ as never:
                 assert_never(never)
         return None
@@ -157,12 +157,14 @@ class AsyncDriver:
             flow.close()
 
     async def _perform(self, effect: Effect) -> object:  # noqa: PLR0911  # one for each effect
-        import asyncio
-
         match effect:
             case SendRequest(request):
                 return await self._send(request)
+            case UseStore(store, operation):
+                return await store.perform_async(operation)
             case ResolveHost(host, timeout):
+                import asyncio
+
                 async with asyncio.timeout(timeout):
                     return await apart_async(lambda: _addresses_of(host))
             case RunCommand(command):
@@ -170,6 +172,8 @@ class AsyncDriver:
             case RunFlow(flow, pool):
                 return await AsyncDriver(pool).run(flow)
             case Sleep(seconds):
+                import asyncio
+
                 await asyncio.sleep(seconds)
             case WaitFor(flight, timeout):
                 await _wait_async(flight, timeout)
@@ -177,8 +181,6 @@ class AsyncDriver:
                 return info_from(await _settle_async(asking(effect), asking_method(effect.credential), ASK_TIMEOUT))
             case CallFunction(function):
                 return await _settle_async(function, function, CALL_TIMEOUT)
-            case UseStore(store, operation):
-                return await store.perform_async(operation)
             case _ as never:
                 assert_never(never)
         return None

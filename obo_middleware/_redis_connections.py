@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from obo_middleware._redis_clients import Address, all_of, awaitable_client, blocking_client, nodes_of
 from obo_middleware._redis_commands import Command
@@ -23,25 +23,36 @@ T = TypeVar("T")
 
 PATIENCE = 5.0
 """Seconds for what no request waits for."""
-_SLICES = 5
+_TICKS = 10
+"""How many a wait lasts: so it ends a tenth early at most, for it begins between two of them."""
 _AT_ONCE = 64
 """Awaitable operations under way at once, and so connections, of one event loop."""
 _BATCH = 1_000
 
 
+class _Home(NamedTuple):
+    """What one event loop has."""
+
+    client: Any
+    initialize: Callable[[], Awaitable[object]] | None
+    slots: asyncio.Semaphore
+    patience: Patience
+
+
 class Connections:
     """Make clients when they are needed, and close them together."""
 
-    def __init__(self, address: Address, options: Mapping[str, Any]) -> None:
+    def __init__(self, address: Address, options: Mapping[str, Any], wait: float) -> None:
         self._address = address
         self._options = options
+        self._wait = wait
         self.begin()
 
     def begin(self) -> None:
         """Start anew, in a process that has no connection yet."""
         self._lock = threading.Lock()
         self._clients: dict[float, Any] = {}
-        self._homes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, asyncio.Semaphore]]
+        self._homes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Home]
         self._homes = weakref.WeakKeyDictionary()
 
     def client(self, seconds: float = PATIENCE) -> Any:
@@ -59,19 +70,13 @@ class Connections:
         first, *_ = [client.execute_command(*command) for command in commands]
         return first
 
-    async def run_async(self, commands: Sequence[Command], seconds: float, check: Callable[[], None]) -> Any:
-        """Send commands one after the other and return the first one's reply.
+    def run_async(self, command: Command, check: Callable[[], None]) -> Awaitable[Any]:
+        """Send a command and return its reply, within the seconds of ``wait``.
 
         ``check`` is called once there is a connection to send by, and may raise. To wait for one is part of the wait.
         """
-        client, slots = self._home()
-
-        async def sent() -> Any:
-            async with slots:
-                check()
-                return await _replies(client, commands)
-
-        return await patiently(sent(), seconds)
+        home = self._home()
+        return home.patience.wait(_reply(home, command, check))
 
     def delete_matching(self, pattern: str) -> None:
         """Delete all keys of a pattern, however many."""
@@ -98,27 +103,31 @@ class Connections:
 
         home = self._homes.pop(asyncio.get_running_loop(), None)
         if home is not None:
-            for one in all_of(home[0]):
+            for one in all_of(home.client):
                 await one.aclose()
-            for node in nodes_of(home[0]):
+            for node in nodes_of(home.client):
                 await node.disconnect()  # which a cluster's client leaves open after an error
 
-    def _home(self) -> tuple[Any, asyncio.Semaphore]:
+    def _home(self) -> _Home:
         import asyncio  # late, since the start of an app should not wait for it
 
         loop = asyncio.get_running_loop()
         home = self._homes.get(loop)
         if home is None:
             client = awaitable_client(self._address, self._options)
-            home = self._homes[loop] = (client, asyncio.Semaphore(_AT_ONCE))
+            # A cluster's client that is used at once by many before it knows its nodes loses connections.
+            initialize = client.initialize if self._address.kind == "cluster" else None
+            home = _Home(client, initialize, asyncio.Semaphore(_AT_ONCE), Patience(self._wait))
+            self._homes[loop] = home
         return home
 
 
-async def _replies(client: Any, commands: Sequence[Command]) -> Any:
-    # A cluster's client that is used at once by many before it knows its nodes loses connections; others do nothing.
-    await client.initialize()
-    first, *_ = [await client.execute_command(*command) for command in commands]
-    return first
+async def _reply(home: _Home, command: Command, check: Callable[[], None]) -> Any:
+    async with home.slots:
+        check()
+        if home.initialize is not None:
+            await home.initialize()
+        return await home.client.execute_command(*command)
 
 
 def _delete(client: Any, keys: Sequence[Any]) -> None:
@@ -128,26 +137,44 @@ def _delete(client: Any, keys: Sequence[Any]) -> None:
     pipeline.execute()
 
 
-async def patiently(work: Awaitable[T], seconds: float) -> T:
-    """Wait for work, but not longer than so many seconds of a loop that has time; raises ``TimeoutError``.
+class Patience:
+    """Bound the waits on one event loop: each to so many seconds of a loop that has time.
 
-    A loop that is late finds its timers expired together with the answer. Each slice counts once, however late it ends,
-    and the answer goes first, so that a busy process does not take its own slowness for the store's.
+    A loop that is late finds its timers expired together with the answer. So a clock ticks for all waits while there
+    are any, each tick counts once, however late it comes, and the answer goes first: a busy process does not take its
+    own slowness for the store's. One timer for all costs a wait less than one of its own.
     """
-    import asyncio
 
-    loop = asyncio.get_running_loop()
-    ticks: list[asyncio.TimerHandle] = []
+    def __init__(self, seconds: float) -> None:
+        self._tick_seconds = seconds / (_TICKS + 1)
+        self._waits: dict[asyncio.Timeout, int] = {}
+        self._ticking = self._idle = False
 
-    def tick() -> None:
-        if len(ticks) < _SLICES:
-            ticks.append(loop.call_later(seconds / _SLICES, tick))
-        else:
-            limit.reschedule(loop.time())
+    async def wait(self, work: Awaitable[T]) -> T:
+        """Wait for work; raises ``TimeoutError``."""
+        import asyncio
 
-    async with asyncio.timeout(None) as limit:
-        tick()
-        try:
-            return await work
-        finally:
-            ticks[-1].cancel()
+        async with asyncio.timeout(None) as limit:
+            self._waits[limit] = 0
+            self._idle = False
+            if not self._ticking:
+                self._ticking = True
+                asyncio.get_running_loop().call_later(self._tick_seconds, self._tick)
+            try:
+                return await work
+            finally:
+                del self._waits[limit]
+
+    def _tick(self) -> None:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        for limit, ticks in self._waits.items():
+            self._waits[limit] = ticks + 1
+            if ticks == _TICKS:
+                limit.reschedule(loop.time())
+        # The clock goes on for a tick without waits: the next one often follows at once.
+        self._ticking = bool(self._waits) or not self._idle
+        self._idle = not self._waits
+        if self._ticking:
+            loop.call_later(self._tick_seconds, self._tick)

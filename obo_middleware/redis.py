@@ -92,7 +92,7 @@ class RedisTokenStore:
         # A look under each name, and the question who leads, stand between a request and its own exchange.
         self._wait = max_wait / (len(self.sealer.group_names(b"")) + 1)
         self._monotonic = monotonic
-        self._connections = Connections(address, options)
+        self._connections = Connections(address, options, self._wait)
         self._news = News(self._keys, self._connections.client, self.check)
         self._outbox = Outbox(self._perform_patiently)
         self._loads = self._hits = self._failures = self._opened = 0
@@ -153,9 +153,9 @@ class RedisTokenStore:
             return await asyncio.to_thread(self.perform, operation)  # rare, and it may take its time
         self._news.start()
         self._enter()
-        commands = commands_of(operation, self._keys)
+        (command,) = commands_of(operation, self._keys)
         try:
-            reply = await self._connections.run_async(commands, self._wait, self._check_open)
+            reply = await self._connections.run_async(command, self._check_open)
             answer = answer_of(operation, reply)
         except StoreError:
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from credentials.kernel import Flight, Forget, Landing
 from obo_middleware import ConfigurationError
 from obo_middleware import _redis_news as news_module
 from obo_middleware._redis_commands import FORGOTTEN, TOLD, Keys
-from obo_middleware._redis_connections import patiently
+from obo_middleware._redis_connections import Patience
 from obo_middleware._redis_news import News
 from obo_middleware._shared_cache import _NEWS
 from tests.shared.by_hand import GROUP, KEY, ByHand
@@ -28,7 +29,7 @@ async def late(seconds: float, loop_stands: float) -> str:
     answer: asyncio.Future[str] = loop.create_future()
     threading.Timer(seconds, lambda: loop.call_soon_threadsafe(answer.set_result, "there")).start()
     loop.call_soon(lambda: threading.Event().wait(loop_stands))
-    return await patiently(answer, 0.1)
+    return await Patience(0.1).wait(answer)
 
 
 def test_an_answer_that_came_while_the_loop_stood_still_counts() -> None:
@@ -36,13 +37,61 @@ def test_an_answer_that_came_while_the_loop_stood_still_counts() -> None:
 
 
 def test_an_answer_that_does_not_come_is_waited_for_so_long() -> None:
-    async def main() -> float:
+    async def main() -> tuple[float, float]:
+        patience, nothing = Patience(0.11), asyncio.get_running_loop().create_future()
         started = time.monotonic()
         with pytest.raises(TimeoutError):
-            await patiently(asyncio.get_running_loop().create_future(), 0.05)
-        return time.monotonic() - started
+            await patience.wait(nothing)
+        first = time.monotonic() - started
+        with pytest.raises(TimeoutError):
+            await patience.wait(asyncio.get_running_loop().create_future())
+        return first, time.monotonic() - started - first
 
-    assert 0.05 <= asyncio.run(main()) < 5
+    assert all(0.1 <= waited < 5 for waited in asyncio.run(main()))
+
+
+def test_waits_end_each_in_its_turn_by_one_clock_that_stops_when_there_are_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timers: list[Callable[[], None]] = []
+
+    async def turn(times: int) -> None:
+        for _ in range(times):
+            (tick,) = timers
+            timers.clear()
+            tick()
+            for _ in range(3):  # as many steps as from the end of a wait to what its caller does next
+                await asyncio.sleep(0)
+
+    async def main() -> None:
+        loop, patience = asyncio.get_running_loop(), Patience(0.05)
+        monkeypatch.setattr(loop, "call_later", lambda delay, tick: timers.append(tick))
+
+        async def wait() -> None:
+            with pytest.raises(TimeoutError):
+                await patience.wait(loop.create_future())
+
+        first = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        await turn(5)
+        second = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        await turn(5)
+        assert not first.done()
+        await turn(1)
+        assert first.done()
+        await turn(4)
+        assert not second.done()
+        await turn(1)
+        assert second.done()
+        await turn(2)
+        assert not timers
+        third = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        await turn(11)
+        assert third.done()
+
+    asyncio.run(main())
 
 
 # News

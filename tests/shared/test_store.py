@@ -182,9 +182,9 @@ class Wire:
             raise self.answer
         return self.answer
 
-    async def run_async(self, commands: object, seconds: float, check: Callable[[], None]) -> object:
+    async def run_async(self, command: object, check: Callable[[], None]) -> object:
         check()
-        return self.run(commands, seconds)
+        return self.run(command, 0.0)
 
     def client(self) -> object:
         raise redis.ConnectionError
