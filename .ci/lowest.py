@@ -17,7 +17,18 @@ HERE = Path(__file__).parent
 BOUND = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^]]*\])?>=(?P<version>[0-9][^,; ]*)")
 
 # Packages that a lowered one pins exactly; they go where it goes.
-FOLLOWERS = {"httpx2": ("httpcore2",)}
+FOLLOWERS = {
+    "httpx2": ("httpcore2",),
+    "opentelemetry-api": (
+        "opentelemetry-exporter-prometheus",
+        "opentelemetry-instrumentation",
+        "opentelemetry-instrumentation-httpx",
+        "opentelemetry-sdk",
+        "opentelemetry-semantic-conventions",
+        "opentelemetry-util-http",
+        "wrapt",  # which both it and the instrumentation bound from above
+    ),
+}
 
 
 def normalized(name: str) -> str:

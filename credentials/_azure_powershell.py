@@ -21,6 +21,7 @@ from credentials._developer_command import (
 )
 from credentials._errors import CredentialUnavailableError, scrub
 from credentials._flow import CommandResult
+from credentials._log import event
 from credentials._types import AccessTokenInfo
 
 _logger = logging.getLogger("credentials")
@@ -145,5 +146,5 @@ def _raise_failure(result: CommandResult) -> None:
             "'Set-ExecutionPolicy -Scope CurrentUser RemoteSigned'"
         )
     # Too long and too noisy for a message.
-    _logger.debug("Azure PowerShell failed: %s", scrub(errors))
+    _logger.debug("Azure PowerShell failed: %s", scrub(errors), extra=event("obo.command.failed"))
     raise CredentialUnavailableError("Failed to invoke PowerShell. The log of 'credentials' at level DEBUG says more")

@@ -84,11 +84,10 @@ class ExpiringCache(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """Return the value kept under the key, or None."""
-        try:
-            with self._lock:
-                value = self._entries[key]
-        except KeyError:
-            return None
+        with self._lock:
+            if key not in self._entries:  # no KeyError, which would show a token to whatever is raised meanwhile
+                return None
+            value = self._entries[key]
         return value if self._clock() < self._until(value) else None
 
     def put(self, key: K, value: V) -> None:

@@ -32,6 +32,7 @@ from credentials._errors import (
 )
 from credentials._family import Family, Remakable
 from credentials._flow import Flow, ask
+from credentials._log import event
 from credentials._pool import ConnectionPool, bare_pool
 from credentials._types import AccessTokenInfo, AsyncTokenCredential, Place, TokenCredential, TokenRequestOptions
 
@@ -110,7 +111,8 @@ class ChainFamily(Remakable):
             return (yield from self._ask_flow(member, query))
         except Exception as error:  # noqa: BLE001  # whatever a member raises is its outcome
             name = self._name_of(member)
-            _logger.debug("%s: %s gave no token: %s", type(self).__name__, name, told(error))
+            extra = event("obo.chain.member_failed", error)
+            _logger.debug("%s: %s gave no token: %s", type(self).__name__, name, told(error), extra=extra)
             return Failure(name, error)
 
     def _ask_flow(self, member: Any, query: ChainQuery) -> Flow[AccessTokenInfo]:
@@ -139,11 +141,13 @@ class ChainFamily(Remakable):
             "%s acquired a token from %s",
             type(self).__name__,
             self._name_of(member),
+            extra=event("obo.chain.succeeded"),
         )
 
     def _failed(self, failures: list[Failure], query: TokenQuery) -> ChainedAuthenticationError | ChainUnavailableError:
         error = chain_error(type(self).__name__, failures)
-        _logger.log(logging.WARNING if query.place is Place.ALONE else logging.DEBUG, "%s", error.text)
+        level = logging.WARNING if query.place is Place.ALONE else logging.DEBUG
+        _logger.log(level, "%s", error.text, extra=event("obo.chain.failed", error))
         return error
 
     def _foreign(self) -> Iterator[Any]:

@@ -43,6 +43,13 @@ class ClientAssertion(Unshared):
         if not callable(self.callback) and not isinstance(self.callback, _Identity):
             raise ValueError("the client assertion must be a function without parameters that returns the assertion")
 
+    @property
+    def kind(self) -> str:
+        """Where the assertions come from, for the log: ``managed identity``, ``token file`` or ``function``."""
+        if isinstance(self.callback, _Identity):
+            return "managed identity"
+        return "token file" if isinstance(self.callback, FileAssertion) else "function"
+
     @classmethod
     def of(cls, source: AssertionSource) -> ClientAssertion:
         """Return the authentication by a callback; one that is a client assertion already is returned as it is."""

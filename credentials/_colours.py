@@ -5,9 +5,11 @@ The two classes here are the whole difference between ``credentials`` and ``cred
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from credentials._drivers import AsyncDriver, BlockingDriver
 from credentials._family import Family
@@ -33,7 +35,7 @@ class BlockingColour(Family):
         mean nothing: azure-core's protocol wants them taken.
         """
         info = self._get(scopes, "get_token", _options(claims, tenant_id, enable_cae))
-        return AccessToken(info.token, info.expires_on)
+        return _access_token(info)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
         """Return an access token with its type and refresh time; the errors are those of :meth:`get_token`."""
@@ -81,7 +83,7 @@ class AsyncColour(Family):
         mean nothing: azure-core's protocol wants them taken.
         """
         info = await self._get(scopes, "get_token", _options(claims, tenant_id, enable_cae))
-        return AccessToken(info.token, info.expires_on)
+        return _access_token(info)
 
     async def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
         """Return an access token with its type and refresh time; the errors are those of :meth:`get_token`."""
@@ -109,6 +111,25 @@ class AsyncColour(Family):
         traceback: TracebackType | None = None,
     ) -> None:
         await self.close()
+
+
+def _access_token(info: AccessTokenInfo) -> AccessToken:
+    """Return a token as azure-core's class too, where that is loaded: the Graph SDK takes no other for a token."""
+    theirs = getattr(sys.modules.get("azure.core.credentials"), "AccessToken", None)
+    return _kind_of(theirs)(info.token, info.expires_on)
+
+
+@functools.cache
+def _kind_of(theirs: Any) -> type[AccessToken]:
+    if not (isinstance(theirs, type) and issubclass(theirs, tuple)):
+        return AccessToken
+    # Pickled and copied as ours, for this class has no name to find it by.
+    members = {
+        "__slots__": (),
+        "__module__": AccessToken.__module__,
+        "__reduce__": lambda token: (AccessToken, tuple(token)),
+    }
+    return cast(type[AccessToken], type("AccessToken", (AccessToken, theirs), members))
 
 
 def _options(claims: str | None, tenant_id: str | None, enable_cae: bool) -> TokenRequestOptions:

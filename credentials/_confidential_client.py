@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from credentials._advice import with_advice
 from credentials._authority import Authority, check_scopes, check_tenant, resolve_tenant
 from credentials._cache import key_of, pair_key
 from credentials._claims import with_capability
@@ -19,9 +20,12 @@ from credentials._client_authentication import ClientAuthentication, TokenReques
 from credentials._credential import TokenEngine, TokenQuery, Want
 from credentials._errors import ClientConfigurationError, UnusableAnswerError
 from credentials._flow import Flow
+from credentials._log import event
+from credentials._observer import Work, observed_flow
 from credentials._pool import ConnectionPool
 from credentials._region import Region
 from credentials._token_endpoint import (
+    JWT_BEARER,
     Granted,
     SendFlow,
     UserAssertion,
@@ -86,12 +90,13 @@ class ConfidentialClient:
         claims: str | None = None,
         tenant_id: str | None = None,
         enable_cae: bool = False,
+        label: str = "",
     ) -> TokenQuery:
-        """Return a checked query.
+        """Return a checked query; ``label`` is what the application calls the token's use.
 
         Raises ``ValueError`` for bad scopes and ``ClientConfigurationError`` for a tenant that is not allowed.
         """
-        query = self._plain_query(check_scopes(scopes, method), tenant_id, enable_cae)
+        query = self._plain_query(check_scopes(scopes, method), tenant_id, enable_cae, label)
         return replace(query, claims=claims) if claims else query
 
     def key(self, query: TokenQuery, assertion: UserAssertion | None = None) -> bytes:
@@ -102,7 +107,7 @@ class ConfidentialClient:
 
     def fresh(self, query: TokenQuery, assertion: UserAssertion | None = None) -> AccessTokenInfo | None:
         """Return the token from the cache if nothing needs to be done about it, without any wait."""
-        return None if query.claims else self.engine.fresh(self.key(query, assertion))
+        return None if query.claims else self.engine.fresh(self.key(query, assertion), query.label)
 
     def token_flow(self, query: TokenQuery, assertion: UserAssertion | None = None) -> Flow[AccessTokenInfo]:
         """Return a token for the application itself, or on behalf of the user whose assertion is given.
@@ -115,6 +120,7 @@ class ConfidentialClient:
             claims=query.claims,
             refused=query.refused,
             shared=True,
+            label=query.label,
         )
         return (yield from self.engine.token_flow(want, lambda: self._exchange_flow(query, assertion)))
 
@@ -135,6 +141,11 @@ class ConfidentialClient:
         return granted.info
 
     def _grant_flow(self, query: TokenQuery, form: dict[str, str], assertion: UserAssertion | None) -> Flow[Granted]:
+        grant = form["grant_type"]
+        work = Work("exchange", query.label, "on_behalf_of" if grant == JWT_BEARER else grant)
+        return (yield from observed_flow(self.engine.observer, work, lambda: self._ask_flow(query, form, assertion)))
+
+    def _ask_flow(self, query: TokenQuery, form: dict[str, str], assertion: UserAssertion | None) -> Flow[Granted]:
         facts = TokenRequestFacts(
             client_id=self.client_id,
             tenant_id=query.tenant_id,
@@ -161,10 +172,15 @@ class ConfidentialClient:
                 secrets=secrets_in(form),
             )
         except ClientConfigurationError as error:
-            _logger.error("the application %s is not set up rightly at its provider: %s", self.client_id, error)
+            extra = event("obo.exchange.misconfigured", error)
+            told = with_advice(str(error), error)
+            _logger.error(
+                "the application %s is not set up rightly at its provider: %s", self.client_id, told, extra=extra
+            )
             raise
         except UnusableAnswerError as error:
-            _logger.error("an answer for the application %s is refused: %s", self.client_id, error)
+            extra = event("obo.exchange.unusable_answer", error)
+            _logger.error("an answer for the application %s is refused: %s", self.client_id, error, extra=extra)
             raise
         return Granted(info, refresh_token_in(response))
 
@@ -179,8 +195,8 @@ class ConfidentialClient:
         claims = with_capability(query.claims) if query.enable_cae else query.claims
         return form | {"claims": claims} if claims else form
 
-    def _new_query(self, scopes: tuple[str, ...], tenant_id: str | None, enable_cae: bool) -> TokenQuery:
+    def _new_query(self, scopes: tuple[str, ...], tenant_id: str | None, enable_cae: bool, label: str) -> TokenQuery:
         tenant = resolve_tenant(self.tenant_id, tenant_id, self._allowed)
         what = (*sorted(scopes), "cae" if enable_cae else "no cae")
         application = key_of(self._authority.url, tenant, self.client_id, *what)
-        return TokenQuery(scopes=scopes, tenant_id=tenant, application=application, enable_cae=enable_cae)
+        return TokenQuery(scopes=scopes, tenant_id=tenant, application=application, enable_cae=enable_cae, label=label)

@@ -18,16 +18,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from credentials._cache import SKEW, Entry, ExpiringCache, group_of, key_of, token_cache
 from credentials._errors import AuthenticationError, InteractionRequiredError, told
 from credentials._flow import Flow
 from credentials._forgotten import ForgottenGroups
+from credentials._log import event
+from credentials._observer import Event, Observer, SafeObserver, Work, observed_flow
 from credentials._single_flight import FlightTable, LeaderGoneError
 from credentials._store import Found, SharedCache, Visit
-from credentials._types import AccessTokenInfo, Clock, Place
+from credentials._types import AccessTokenInfo, Clock
+from credentials._wants import TokenQuery as TokenQuery
+from credentials._wants import Want as Want
 
 _logger = logging.getLogger("credentials")
 
@@ -60,49 +63,23 @@ class _BusyElsewhereError(LeaderGoneError):
     """Say that another process is refreshing the token; who needs one by now has to see to it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Want:
-    """Say which token is wanted.
-
-    ``key`` names its cache entry. ``asker`` tells apart those who share the entry but not their refusals: the
-    assertion's text. ``claims`` is the JSON of a claims challenge; ``refused`` is the token that the API
-    answered so. ``shared`` tells that other processes mean the same by the key.
-    """
-
-    key: bytes
-    asker: str = field(default="", repr=False)
-    claims: str | None = None
-    refused: str | None = field(default=None, repr=False)
-    shared: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenQuery:
-    """Say what a token is wanted for: scopes and tenant (checked), ``claims`` JSON, continuous access evaluation.
-
-    ``application`` is the hash of all but the user and the claims. ``refused`` is the token that an API answered with
-    these claims, where the caller knows it.
-    """
-
-    scopes: tuple[str, ...]
-    tenant_id: str
-    application: bytes = field(repr=False)
-    claims: str | None = None
-    enable_cae: bool = False
-    refused: str | None = field(default=None, repr=False)
-    place: Place = Place.ALONE
-
-
 class TokenEngine:
     """Keep and renew tokens, for any number of users and scopes; safe for threads and tasks at once.
 
-    ``cache_size`` is in entries. ``shared`` is what several processes have in common.
+    ``cache_size`` is in entries. ``shared`` is what several processes have in common. ``observer`` is told what
+    happens.
     """
 
     def __init__(
-        self, *, cache_size: int = 100_000, clock: Clock = time.time, shared: SharedCache | None = None
+        self,
+        *,
+        cache_size: int = 100_000,
+        clock: Clock = time.time,
+        shared: SharedCache | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.clock = clock
+        self.observer = None if observer is None else SafeObserver(observer)
         self._shared = shared
         self._cache = token_cache(size=cache_size, clock=clock)
         self._flights: FlightTable[AccessTokenInfo] = FlightTable()
@@ -113,11 +90,16 @@ class TokenEngine:
     def __len__(self) -> int:
         return len(self._cache)
 
-    def fresh(self, key: bytes) -> AccessTokenInfo | None:
-        """Return the token kept under the key if nothing needs to be done about it, or None."""
+    def fresh(self, key: bytes, label: str = "") -> AccessTokenInfo | None:
+        """Return the token kept under the key if nothing needs to be done about it, or None.
+
+        ``label`` is what the application calls the token's use, for the observer.
+        """
         entry = self._cache.get(key)
         if entry is None or self.clock() >= _refresh_on(entry):
             return None
+        if self.observer is not None:
+            self.observer.count(Event("lookup", label, "memory"))
         return AccessTokenInfo._make(entry)
 
     def kept(self, key: bytes) -> AccessTokenInfo | None:
@@ -142,35 +124,52 @@ class TokenEngine:
 
         Raises what the exchange raises, or an equal error when a like request was refused a moment ago.
         """
+        work = Work("token", want.label)
+        return (yield from observed_flow(self.observer, work, lambda: self._wanted_flow(want, exchange)))
+
+    def _wanted_flow(self, want: Want, exchange: Exchange) -> Flow[AccessTokenInfo]:
         if want.claims:
             return (yield from self._claims_flow(want, exchange))
         info = self.kept(want.key)
         if info is None:
             return (yield from self._fly_flow(want, want.key, lambda: self.kept(want.key), exchange))
         if self.clock() < _refresh_on(info) or self._refusals.get(want.key):
-            return info
+            return self._hit(want, info)
         return (yield from self._refresh_flow(want, info, exchange))
+
+    def _hit(self, want: Want, info: AccessTokenInfo) -> AccessTokenInfo:
+        self._looked_up(want, "memory")
+        return info
+
+    def _looked_up(self, want: Want, level: str) -> None:
+        if self.observer is not None:
+            self.observer.count(Event("lookup", want.label, level))
 
     def _refresh_flow(self, want: Want, old: AccessTokenInfo, exchange: Exchange) -> Flow[AccessTokenInfo]:
         flight = self._flights.lead(want.key)
         if flight is None:
-            return old
+            return self._hit(want, old)
         # Looked up again now that nobody else can be refreshing: somebody may just have done so.
-        newer = self.fresh(want.key)
+        newer = self.kept(want.key)
+        if newer is not None and self.clock() >= _refresh_on(newer):
+            newer = None
         try:
             return (
                 yield from self._flights.lead_flow(want.key, flight, lambda: self._renew_flow(want, newer, exchange))
             )
         except _BusyElsewhereError:
             self._refusals.put(want.key, _Refusal(error=None, until=self.clock() + BUSY_ELSEWHERE))
-            return old
+            return self._hit(want, old)
         except Exception as error:  # noqa: BLE001  # whatever went wrong, the old token is as good as it was
-            _logger.warning("a token could not be refreshed and is used to its end: %s", told(error))
+            extra = event("obo.token.refresh_failed", error)
+            _logger.warning("a token could not be refreshed and is used to its end: %s", told(error), extra=extra)
             self._refusals.put(want.key, _Refusal(error=None, until=self.clock() + BACK_OFF))
             return old
 
     def _renew_flow(self, want: Want, newer: AccessTokenInfo | None, exchange: Exchange) -> Flow[AccessTokenInfo]:
-        return newer if newer is not None else (yield from self._exchange_flow(want, exchange, refresh=True))
+        if newer is not None:
+            return self._hit(want, newer)
+        return (yield from self._exchange_flow(want, exchange, refresh=True))
 
     def _claims_flow(self, want: Want, exchange: Exchange) -> Flow[AccessTokenInfo]:
         """Exchange with claims; callers whose like tokens were refused at the same time share the answer."""
@@ -193,6 +192,14 @@ class TokenEngine:
         if len(self._refusals):
             self._raise_if_refused(key_of(key, want.asker))
 
+        def found() -> AccessTokenInfo | None:
+            info = lookup()
+            return None if info is None else self._hit(want, info)
+
+        def joined() -> None:
+            if self.observer is not None:
+                self.observer.count(Event("joined", want.label))
+
         def leading_flow() -> Flow[AccessTokenInfo]:
             # Here, and not where followers pass too: the refusal is about the leader's assertion.
             try:
@@ -201,7 +208,7 @@ class TokenEngine:
                 self._remember(key_of(key, want.asker), error)
                 raise
 
-        return (yield from self._flights.fly_flow(key, lookup, leading_flow))
+        return (yield from self._flights.fly_flow(key, found, leading_flow, joined))
 
     def _exchange_flow(self, want: Want, exchange: Exchange, *, refresh: bool = False) -> Flow[AccessTokenInfo]:
         before, turn = self._cache.get(want.key), self._forgotten.turn
@@ -220,14 +227,17 @@ class TokenEngine:
     def _made_flow(self, want: Want, exchange: Exchange, *, refresh: bool) -> Flow[AccessTokenInfo]:
         """Return the token from the shared cache, or else from the exchange, which then is shared."""
         if self._shared is None or not want.shared:
+            self._looked_up(want, "miss")
             return (yield from exchange())
         visit = self._shared.visit(want.key)
         # What is there is what the API has refused, where there are claims.
         found = None if want.claims else (yield from self._found_flow(visit, want.key, refresh=refresh))
         if found is not None:
+            self._looked_up(want, "shared")
             return found.info
         if visit.busy:
             raise _BusyElsewhereError
+        self._looked_up(want, "miss")
         asked_at = self.clock()
         try:
             info = yield from exchange()

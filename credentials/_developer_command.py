@@ -39,6 +39,7 @@ from credentials._errors import (
 )
 from credentials._family import EngineFamily, Remakable
 from credentials._flow import Command, CommandResult, Flow, execute
+from credentials._log import event
 from credentials._pool import bare_pool
 from credentials._strict_json import parse_object
 from credentials._token_answer import token_in_answer
@@ -140,7 +141,8 @@ class DeveloperTool(Remakable, EngineFamily):
     def _exchange_flow(self, query: TokenQuery) -> Flow[AccessTokenInfo]:
         facts = self._facts
         command = tool_command(facts, self._command_words(query), timeout=self._timeout)
-        _logger.debug("%s runs %s", type(self).__name__, command.arguments[0])
+        extra = event("obo.command.started")
+        _logger.debug("%s runs %s", type(self).__name__, command.arguments[0], extra=extra)
         try:
             result = yield from execute(command)
         except CommandError as error:

@@ -15,6 +15,7 @@ from credentials._authority import check_tenant
 from credentials._client_authentication import ClientAuthentication, ClientCertificate, ClientSecret
 from credentials._colours import AsyncColour, BlockingColour
 from credentials._errors import CredentialUnavailableError
+from credentials._log import event
 
 _logger = logging.getLogger("credentials")
 
@@ -34,10 +35,11 @@ class EnvironmentFamily(AmbientFamily):
         try:
             authentication = _authentication(found)
         except CredentialUnavailableError as error:
-            _logger.info("%s", error)
+            _logger.info("%s", error, extra=event("obo.environment.incomplete"))
             self._set_up_without(error.text, **options)
         else:
-            _logger.info("EnvironmentCredential authenticates with a %s", type(authentication).__name__)
+            kind = type(authentication).__name__
+            _logger.info("EnvironmentCredential authenticates with a %s", kind, extra=event("obo.environment.found"))
             self._set_up(found["AZURE_TENANT_ID"], found["AZURE_CLIENT_ID"], authentication, **options)
 
 

@@ -23,6 +23,7 @@ from credentials._credential import TokenEngine, TokenQuery
 from credentials._errors import CredentialUnavailableError
 from credentials._family import EngineFamily, Remakable
 from credentials._flow import Flow
+from credentials._log import event
 from credentials._managed_identity_answer import Identity, IdentityQuery, IdentitySource, endpoint_url
 from credentials._managed_identity_sources import IMDS_URL, CloudShell, Imds, Unavailable, app_service, azure_ml
 from credentials._pool import ConnectionPool, bare_pool
@@ -102,7 +103,8 @@ class ManagedIdentityFamily(Remakable, EngineFamily):
         self._pool = self._source.pool
         self._engine = TokenEngine(cache_size=CACHE_SIZE, clock=options.get("clock", time.time))
         asked = " ".join(f"{name} {value}" for name, value in identity.parameters(resource_id="resource_id").items())
-        _logger.info("managed identity: source %s, %s", self._source.name, asked or "system-assigned identity")
+        asked, extra = asked or "system-assigned identity", event("obo.managed_identity.found")
+        _logger.info("managed identity: source %s, %s", self._source.name, asked, extra=extra)
 
     def _choice_problem(self) -> str:
         """Return what is wrong with naming the identity here, if anything is."""

@@ -43,14 +43,20 @@ class ConnectionPool:
     ``library`` is the module ``httpx`` or ``httpx2``. ``ssl_context`` replaces the library's own, which
     trusts certifi's authorities and those of ``SSL_CERT_FILE``. Proxies are taken from the environment
     (``HTTPS_PROXY``, ``NO_PROXY``), but not with ``direct``: an endpoint of this very machine, such as that of its
-    managed identity, is never behind one.
+    managed identity, is never behind one. ``http2`` offers HTTP/2 to servers with TLS, and needs the package ``h2``.
     """
 
     def __init__(
-        self, *, library: ModuleType = httpx, ssl_context: ssl.SSLContext | None = None, direct: bool = False
+        self,
+        *,
+        library: ModuleType = httpx,
+        ssl_context: ssl.SSLContext | None = None,
+        direct: bool = False,
+        http2: bool = False,
     ) -> None:
         self.library = library
         self._direct = direct
+        self._http2 = http2
         self._ssl_context = ssl_context or _default_context(library)
         self._limits = library.Limits(
             max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEP_ALIVE
@@ -125,7 +131,12 @@ class ConnectionPool:
 
     def _make(self, transport: Any, url: str | None) -> Any:
         proxy = None if self._direct or url is None else proxy_for(url)
-        return transport(verify=self._ssl_context, limits=self._limits, proxy=proxy and self.library.Proxy(proxy))
+        return transport(
+            verify=self._ssl_context,
+            limits=self._limits,
+            proxy=proxy and self.library.Proxy(proxy),
+            http2=self._http2,
+        )
 
 
 def bare_pool() -> ConnectionPool:

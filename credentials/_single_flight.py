@@ -104,11 +104,18 @@ class FlightTable(Generic[T]):
         self._land(key, flight, Landing(result))
         return result
 
-    def fly_flow(self, key: bytes, lookup: Callable[[], T | None], exchange: Callable[[], Flow[T]]) -> Flow[T]:
+    def fly_flow(
+        self,
+        key: bytes,
+        lookup: Callable[[], T | None],
+        exchange: Callable[[], Flow[T]],
+        joined: Callable[[], None] | None = None,
+    ) -> Flow[T]:
         """Return the result of one exchange for the key: lead it, or wait for whoever does.
 
-        ``lookup`` reads the cache, and ``exchange`` stores what it got there before it returns. Raises what
-        the exchange raises, and :class:`ProviderUnavailableError` when the leader takes too long.
+        ``lookup`` reads the cache, and ``exchange`` stores what it got there before it returns. ``joined`` is called
+        when somebody else's exchange has given a result, or an error. Raises what the exchange raises, and
+        :class:`ProviderUnavailableError` when the leader takes too long.
         """
         for _ in range(_ELECTIONS):
             found = lookup()
@@ -120,7 +127,7 @@ class FlightTable(Generic[T]):
             under_way = self.find(key)
             if under_way is not None:
                 try:
-                    return (yield from self._follow_flow(key, under_way))
+                    return (yield from self._follow_flow(key, under_way, joined))
                 except WouldDeadlockError:
                     break
                 except LeaderStalledError:
@@ -129,7 +136,7 @@ class FlightTable(Generic[T]):
                     continue
         return (yield from exchange())
 
-    def _follow_flow(self, key: bytes, flight: Flight[T]) -> Flow[T]:
+    def _follow_flow(self, key: bytes, flight: Flight[T], joined: Callable[[], None] | None) -> Flow[T]:
         try:
             yield from wait_for(flight, timeout=PATIENCE)
         except TimeoutError as error:
@@ -137,6 +144,8 @@ class FlightTable(Generic[T]):
             self._take_off_the_table(key, flight)
             raise ProviderUnavailableError(f"the token request took more than {PATIENCE:.0f} seconds") from error
         landing = flight.future.result()
+        if joined is not None and not isinstance(landing.error, LeaderGoneError):
+            joined()
         if landing.error is not None:
             raise _fresh(landing.error) from landing.error
         return cast(T, landing.result)

@@ -7,9 +7,10 @@ Not for applications: what stands here may change with any release. Applications
 from __future__ import annotations
 
 from credentials._addresses import AddressRefusedError
+from credentials._advice import advice_in, with_advice
 from credentials._authority import Authority, check_scopes
 from credentials._cache import GROUP, ExpiringCache, group_of, key_of, user_group
-from credentials._client_authentication import ClientAuthentication
+from credentials._client_authentication import ClientAuthentication, FileAssertion
 from credentials._client_credentials import ApplicationCredential, AsyncApplicationCredential
 from credentials._confidential_client import ConfidentialClient
 from credentials._credential import TokenEngine, TokenQuery, Want
@@ -18,6 +19,8 @@ from credentials._errors import ProviderUnavailableError, TransportError, scrub
 from credentials._family import asked_flow
 from credentials._flow import Flow, HttpRequest, HttpResponse, call, send, sleep, use, wait_for
 from credentials._fork import renew_in_children
+from credentials._log import correlation_id_of, event
+from credentials._observer import Done, Event, Observer, Work, observed_flow
 from credentials._on_behalf_of import AsyncOnBehalfOfCredential, OnBehalfOfCredential, check_no_refresh
 from credentials._pool import ConnectionPool, is_loopback
 from credentials._single_flight import Flight, FlightTable, Landing, WouldDeadlockError
@@ -35,6 +38,7 @@ from credentials._store import (
     StoreError,
 )
 from credentials._strict_json import parse_object
+from credentials._token_answer import parse_retry_after
 from credentials._token_endpoint import UserAssertion
 from credentials._types import Clock, is_header_safe
 from credentials._version import USER_AGENT
@@ -51,7 +55,10 @@ __all__ = [
     "Clock",
     "ConfidentialClient",
     "ConnectionPool",
+    "Done",
+    "Event",
     "ExpiringCache",
+    "FileAssertion",
     "Flight",
     "FlightTable",
     "Flow",
@@ -64,6 +71,7 @@ __all__ = [
     "Lead",
     "Load",
     "Name",
+    "Observer",
     "OnBehalfOfCredential",
     "Operation",
     "ProviderUnavailableError",
@@ -78,16 +86,22 @@ __all__ = [
     "USER_AGENT",
     "UserAssertion",
     "Want",
+    "Work",
     "WouldDeadlockError",
+    "advice_in",
     "asked_flow",
     "call",
     "check_no_refresh",
     "check_scopes",
+    "correlation_id_of",
+    "event",
     "group_of",
     "is_header_safe",
     "is_loopback",
     "key_of",
+    "observed_flow",
     "parse_object",
+    "parse_retry_after",
     "renew_in_children",
     "scrub",
     "send",
@@ -95,4 +109,5 @@ __all__ = [
     "use",
     "user_group",
     "wait_for",
+    "with_advice",
 ]

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from example_apps.local import FASTAPI, environment, serving
+from example_apps.local import FASTAPI, serving
 from obo_middleware.testing import LocalEntra, LocalGraph
 
 ROUTES = ("/me", "/messages", "/users", "/health")
@@ -172,7 +172,7 @@ def run(*, keep: bool) -> int:
     with (
         LocalEntra() as entra,
         LocalGraph(entra) as graph,
-        serving(FASTAPI, environment(entra, graph)) as url,
+        serving(FASTAPI, graph.environment) as url,
     ):
         tokens = {"alice": entra.sign_in("alice"), "bob": entra.sign_in("bob"), "nobody": None}
         wrong = demonstrate(url, entra, tokens)

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from obo_middleware.testing import LocalEntra, LocalGraph
-
 ROOT = Path(__file__).parents[1]
 FASTAPI = ("uvicorn", "example_apps.fastapi_graph.app:app", "--port", "0", "--no-access-log")
 FLASK = ("gunicorn", "example_apps.flask_graph.app:app", "--bind", "127.0.0.1:0", "--threads", "8")
@@ -23,18 +21,6 @@ _PATIENCE = 60.0
 _STOPPING = 10.0
 # uvicorn, gunicorn and Flask's own server all say where they listen, each in its own words.
 _LISTENS = re.compile(r"(?:running on|listening at:) (http://127\.0\.0\.1:\d+)", re.IGNORECASE)
-
-
-def environment(entra: LocalEntra, graph: LocalGraph) -> dict[str, str]:
-    """Return the variables that tell an example who it is, and where its provider and its Graph are."""
-    return {
-        "AZURE_TENANT_ID": entra.tenant_id,
-        "AZURE_CLIENT_ID": entra.api.client_id,
-        "AZURE_CLIENT_SECRET": entra.api.secret,
-        "AZURE_AUTHORITY_HOST": entra.authority,
-        "OBO_ALLOW_LOCAL_ISSUER": "true",
-        "GRAPH_BASE_URL": graph.base_url,
-    }
 
 
 @contextmanager

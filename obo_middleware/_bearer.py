@@ -44,7 +44,7 @@ def bearer_token(values: Sequence[bytes]) -> str | None:
         raise MalformedRequestError("the request has more than one Authorization header")
     # Other schemes have no such bound: the ticket of a Negotiate header may be longer.
     if len(values[0]) > MAX_TOKEN + len(b"Bearer ") and values[0][:7].lower() == b"bearer ":
-        raise InvalidTokenError("the token is too long")
+        raise InvalidTokenError("the token is too long", reason="malformed")
     match = _BEARER.fullmatch(values[0])
     if match is None:
         if _OTHER_SCHEME.fullmatch(values[0]):

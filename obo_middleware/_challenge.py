@@ -129,19 +129,30 @@ def _challenge(error: OboError, settings: Settings, status: int) -> str | None:
     about = ("resource_metadata", "" if resource is None else resource.metadata_url)
     match error:
         case MissingTokenError():
-            return _bearer([realm, ("scope", " ".join(settings.required_scopes)), about])
+            return _bearer([realm, ("scope", _as_asked_for(settings.required_scopes, settings)), about])
         case MalformedRequestError():
             return _bearer([realm, code])
         case InvalidTokenError():
             return _bearer([realm, code, ("error_description", error.title), about])
         case InsufficientScopeError():
-            return _bearer([realm, code, ("scope", " ".join(error.scopes)), about])
+            # Those to consent to are the downstream API's, and in its own words.
+            theirs = isinstance(error, ConsentNeededError)
+            scopes = " ".join(error.scopes) if theirs else _as_asked_for(error.scopes, settings)
+            return _bearer([realm, code, ("scope", scopes), about])
         case InsufficientUserAuthenticationError():
             age = "" if error.max_age is None else str(error.max_age)
             return _bearer([code, ("acr_values", " ".join(error.acr_values)), ("max_age", age), about])
         case ClaimsChallengeError() if status == 401:
             return _claims_challenge(error.claims or "", settings)
     return None
+
+
+def _as_asked_for(scopes: Sequence[str], settings: Settings) -> str:
+    """Return scopes as clients ask for them: Entra's tokens name them without the API's URI, requests with it."""
+    resource = settings.protected_resource
+    published = () if resource is None else resource.scopes_supported
+    full = {scope.rpartition("/")[2]: scope for scope in published}
+    return " ".join(full.get(scope, scope) for scope in scopes)
 
 
 def _claims_challenge(claims: str, settings: Settings) -> str:

@@ -41,18 +41,18 @@ def check_times(claims: Mapping[str, Any], now: float, max_life: float | None) -
     """
     end = _seconds(claims, "exp")
     if not now < end:
-        raise InvalidTokenError("the token has expired")
+        raise InvalidTokenError("the token has expired", reason="expired")
     if max_life is not None and end - now > max_life:
-        raise InvalidTokenError("the token lives longer than max_token_life")
+        raise InvalidTokenError("the token lives longer than max_token_life", reason="life")
     for name in ("nbf", "iat"):
         if name in claims and _seconds(claims, name) > now + LEEWAY:
-            raise InvalidTokenError(f"the claim {name} lies in the future")
+            raise InvalidTokenError(f"the claim {name} lies in the future", reason="not_yet_valid")
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float:
     value: object = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _LATEST:
-        raise InvalidTokenError(f"the claim {name} is not a time")
+        raise InvalidTokenError(f"the claim {name} is not a time", reason="claims")
     return value
 
 
@@ -64,7 +64,7 @@ def check_audience(claims: Mapping[str, Any], accepted: Collection[str], *, list
     audience = claims.get("aud")
     named = audience if lists and isinstance(audience, list) else [audience]
     if not _are_texts(named) or not any(one in accepted for one in named):
-        raise InvalidTokenError("the claim aud does not name this API")
+        raise InvalidTokenError("the claim aud does not name this API", reason="audience")
 
 
 def _are_texts(values: Collection[object]) -> bool:
@@ -74,7 +74,7 @@ def _are_texts(values: Collection[object]) -> bool:
 def _check_unbound(claims: Mapping[str, Any]) -> None:
     # RFC 7800: a token bound to a key proves nothing without that key.
     if "cnf" in claims:
-        raise InvalidTokenError("the token is bound to a key and not a bearer token")
+        raise InvalidTokenError("the token is bound to a key and not a bearer token", reason="key_bound")
 
 
 # Of Entra's tokens
@@ -84,29 +84,29 @@ def check_issuer(claims: Mapping[str, Any], issuer: str, settings: Settings) -> 
     """Raise :class:`InvalidTokenError` unless ``iss`` is the issuer, with the token's ``tid`` in its template."""
     tid = claims.get("tid")
     if not isinstance(tid, str) or not _GUID.fullmatch(tid):
-        raise InvalidTokenError("the claim tid is not a tenant's id")
+        raise InvalidTokenError("the claim tid is not a tenant's id", reason="claims")
     if settings.many_tenants and not {tid, "*"}.intersection(settings.allowed_tenants):
-        raise InvalidTokenError("the tenant is not among allowed_tenants")
+        raise InvalidTokenError("the tenant is not among allowed_tenants", reason="tenant")
     if claims.get("iss") != issuer.replace(TEMPLATE, tid) or tid not in claims["iss"]:
-        raise InvalidTokenError("the claim iss is not the provider's issuer")
+        raise InvalidTokenError("the claim iss is not the provider's issuer", reason="issuer")
 
 
 def check_shape(claims: Mapping[str, Any]) -> None:
     """Raise :class:`InvalidTokenError` unless the claims are those of a bearer access token."""
     for name in ("sub", "oid"):
         if not isinstance(claims.get(name), str) or not claims[name]:
-            raise InvalidTokenError(f"the claim {name} is missing")
+            raise InvalidTokenError(f"the claim {name} is missing", reason="claims")
     scopes, roles = claims.get("scp", ""), claims.get("roles", [])
     if not isinstance(scopes, str) or not isinstance(roles, list) or not _are_texts(roles):
-        raise InvalidTokenError("the claim scp or roles has the wrong type")
+        raise InvalidTokenError("the claim scp or roles has the wrong type", reason="claims")
     for name in ("azp", "appid", "idtyp"):
         if not isinstance(claims.get(name, ""), str):
-            raise InvalidTokenError(f"the claim {name} has the wrong type")
+            raise InvalidTokenError(f"the claim {name} has the wrong type", reason="claims")
     _check_unbound(claims)
     # RFC 8725 section 3.12: an ID token is signed alike, but speaks to the client and grants nothing. It may have
     # roles, where client and API share a registration; a user's access token always has scp.
     if _ID_TOKEN_CLAIMS & claims.keys() or not (scopes or is_app_only(claims)):
-        raise InvalidTokenError("the token is not an access token")
+        raise InvalidTokenError("the token is not an access token", reason="kind")
 
 
 def is_app_only(claims: Mapping[str, Any]) -> bool:
@@ -128,16 +128,16 @@ def check_foreign_shape(parsed: ParsedToken, trusted: TrustedIssuer) -> None:
     claims = parsed.claims
     for name in ("sub", trusted.object_id_claim):
         if not isinstance(value := claim_at(claims, name, ""), str) or not value:
-            raise InvalidTokenError(f"the claim {name} is missing")
+            raise InvalidTokenError(f"the claim {name} is missing", reason="claims")
     for name in (trusted.scopes_claim, trusted.roles_claim):
         words = claim_at(claims, name, [])
         if not isinstance(words, str) and not (isinstance(words, list) and _are_texts(words)):
-            raise InvalidTokenError(f"the claim {name} has the wrong type")
+            raise InvalidTokenError(f"the claim {name} has the wrong type", reason="claims")
     if not isinstance(claim_at(claims, trusted.client_id_claim, ""), str):
-        raise InvalidTokenError(f"the claim {trusted.client_id_claim} has the wrong type")
+        raise InvalidTokenError(f"the claim {trusted.client_id_claim} has the wrong type", reason="claims")
     _check_unbound(claims)
     if _is_other_kind(parsed):
-        raise InvalidTokenError("the token is not an access token")
+        raise InvalidTokenError("the token is not an access token", reason="kind")
 
 
 def _is_other_kind(parsed: ParsedToken) -> bool:

@@ -6,21 +6,21 @@ ends; nothing is made before it is asked for.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
-import re
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
 
 import httpx
 
-from credentials import AsyncTokenCredential, TokenCredential
+from credentials import AsyncTokenCredential, ClientAuthenticationError, TokenCredential
 from credentials.kernel import AsyncOnBehalfOfCredential, Flow, OnBehalfOfCredential
 from obo_middleware._auth import async_client, blocking_client
-from obo_middleware._claims import LEEWAY
+from obo_middleware._calls import Binding
+from obo_middleware._challenge import Reply
 from obo_middleware._lease import Lease
 from obo_middleware._sessions import LIFETIME, Session
-from obo_middleware._urls import wrong
+from obo_middleware._step_up import age_of_sign_in, check_authentication_context, checked_step_up
 from obo_middleware._user import User
 from obo_middleware._validation import Validated
 from obo_middleware.errors import (
@@ -28,13 +28,12 @@ from obo_middleware.errors import (
     InsufficientScopeError,
     InsufficientUserAuthenticationError,
     MissingTokenError,
+    OboError,
+    answer_for,
 )
 
 if TYPE_CHECKING:
     from obo_middleware._runtime import Runtime
-
-# Microsoft Entra ID: the ids of authentication contexts are c1 to c99.
-_AUTHENTICATION_CONTEXT = re.compile(r"c[1-9][0-9]?")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,16 +41,35 @@ C = TypeVar("C", OnBehalfOfCredential, AsyncOnBehalfOfCredential)
 
 
 class Context:
-    """Hold what one request may do in the name of its user. ``user`` is None for a request without a token."""
+    """Hold what one request may do in the name of its user. ``user`` is None for a request without a token.
 
-    __slots__ = ("_clients", "_lease", "_runtime", "_valid", "user")
+    A context that outlives its request, detached or resumed, may be used in a ``with`` statement, which ends it.
+    """
 
-    def __init__(self, runtime: Runtime, valid: Validated | None, *, until: float | None = None) -> None:
+    __slots__ = ("_clients", "_lease", "_runtime", "_trace", "_valid", "refusal", "user")
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        valid: Validated | None,
+        *,
+        until: float | None = None,
+        trace: Callable[[], str | None] = lambda: None,
+        lease: Lease | None = None,
+    ) -> None:
+        self.refusal: Exception | None = None
         self.user: User | None = None if valid is None else valid.user
         self._runtime = runtime
         self._valid = valid
-        self._lease = Lease(runtime.settings.clock, until)
+        self._lease = lease or Lease(runtime.settings.clock, until)
+        self._trace = trace
         self._clients: dict[tuple[str, bool, bool], Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.end()
 
     def require(self, *scopes: str) -> User:
         """Return the user if their token grants every one of the scopes.
@@ -103,6 +121,31 @@ class Context:
             )
         return user
 
+    def detach(self) -> Self:
+        """Return a context of the same user that goes on after the request, for work in the background.
+
+        It ends with :meth:`end`, at the end of a ``with`` statement, or with the access token that came with the
+        request; ``start_session`` is for what takes longer. Raises :class:`RequestEndedError` if the request is over.
+        """
+        lease = self._lease.detached(None if self.user is None else self.user.expires_on)
+        return type(self)(self._runtime, self._valid, trace=self._trace, lease=lease)
+
+    def answer_to(self, error: Exception) -> Reply:
+        """Return the answer that the middleware gives to an error: ``status``, ``headers`` as pairs, ``body`` in bytes.
+
+        For frameworks that answer every error themselves: their handler of :class:`OboError` answers with this.
+        """
+        return self._runtime.reply(error, self.user, self._trace())
+
+    def binding(self, name: str, *, as_user: bool) -> Binding:
+        """Return what a client for an API is made of, for adapters to other HTTP libraries.
+
+        Raises :class:`ConfigurationError` if there is no such API, :class:`MissingTokenError` if there is no user.
+        """
+        runtime = self._runtime
+        valid = self._signed_in() if as_user else None
+        return Binding(runtime.source(name, valid), self._lease, runtime.target(name), self._trace())
+
     def begin(self) -> None:
         """Begin the request: from now on its task or thread can use no other request's clients."""
         self._lease.begin()
@@ -110,6 +153,15 @@ class Context:
     def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do one step of a request that is not handled in one go: only within it is this the request at hand."""
         return self._lease.run(step, *args, **kwargs)
+
+    def steps(self, parts: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the parts of an answer, each in a step: servers may ask for those of several by turns (PEP 3333)."""
+        try:
+            source = self.run(iter, parts)
+            while True:
+                yield self.run(next, source)
+        except StopIteration:
+            return
 
     def end(self) -> None:
         """End the request: every client and credential made from this context refuses from now on."""
@@ -128,11 +180,8 @@ class Context:
         key = (name, as_user, blocking)
         client = self._clients.get(key)
         if client is None:
-            runtime = self._runtime
-            valid = self._signed_in() if as_user else None
             make = blocking_client if blocking else async_client
-            client = make(runtime.source(name, valid), self._lease, runtime.target(name))
-            self._clients[key] = client
+            client = self._clients[key] = make(self.binding(name, as_user=as_user))
         return client
 
     def _credential(self, kind: type[C]) -> C:
@@ -147,33 +196,6 @@ class Context:
         )
 
 
-def age_of_sign_in(user: User, now: float) -> float:
-    """Return how many seconds ago a user signed in (``auth_time``); without end where the token does not say."""
-    at = user.claims.get("auth_time")
-    if isinstance(at, bool) or not isinstance(at, (int, float)) or not 0 <= at <= now + LEEWAY:
-        return math.inf
-    return now - at
-
-
-def checked_step_up(acr_values: Sequence[str], max_age: int | None) -> tuple[str, ...]:
-    """Return the values of ``acr`` that are strong enough; raises :class:`ConfigurationError` for a useless check."""
-    # One text is one value: with `in`, the acr "1" would be found in the text "c1".
-    values = (acr_values,) if isinstance(acr_values, str) else tuple(acr_values)
-    if not values and max_age is None:
-        raise wrong("require_authentication", "has neither acr_values nor max_age", "give one of them, or both")
-    if not all(isinstance(value, str) and value.split() == [value] for value in values):
-        raise wrong("acr_values", f"is {acr_values!r}", "list the values of the claim acr that are strong enough")
-    if max_age is not None and (isinstance(max_age, bool) or not isinstance(max_age, int) or max_age < 0):
-        raise wrong("max_age", f"is {max_age!r}", "give whole seconds, 0 or more (RFC 9470 section 3)")
-    return values
-
-
-def check_authentication_context(value: str) -> None:
-    """Raise :class:`ConfigurationError` unless the text is the id of an authentication context."""
-    if not isinstance(value, str) or not _AUTHENTICATION_CONTEXT.fullmatch(value):
-        raise wrong("the authentication context", f"is {value!r}", "give its id, 'c1' to 'c99', as in Entra")
-
-
 class AsyncContext(Context):
     """Hold what one request to an ASGI app may do in the name of its user.
 
@@ -182,6 +204,27 @@ class AsyncContext(Context):
     """
 
     __slots__ = ()
+
+    def answer_with(self, error: Exception) -> None:
+        """Have the middleware answer the request with an error, in place of whatever the app sends from now on.
+
+        For code that cannot let the error through, and whose framework answers the request for it, such as the tools of
+        an MCP server. An answer that has begun stays as it is.
+        """
+        self.refusal = error
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[Self]:
+        """Have the middleware answer the request with an error of this package that leaves the ``with`` block.
+
+        The block raises an :class:`OboError` in its place, whose text is what clients may read.
+        """
+        try:
+            yield self
+        except (OboError, ClientAuthenticationError) as error:
+            self.answer_with(error)
+            answer = answer_for(error) if isinstance(error, ClientAuthenticationError) else error
+            raise OboError(answer.title) from error
 
     def client(self, name: str) -> httpx.AsyncClient:
         """Return the ``httpx.AsyncClient`` that calls an API as the user."""

@@ -23,6 +23,9 @@ class DownstreamApi:
         app_scopes: What to ask for as the application; default ``.default`` of the API that ``scopes`` belong
             to.
         timeout: Seconds that connecting, and each wait for data, may take.
+        retry_within: Seconds within which a request is sent again that the API puts off by 429, or 503, with
+            ``Retry-After`` (RFC 9110 section 10.2.3); default 0, never. Not sent again: after 503 a ``POST`` or
+            ``PATCH``, which may have had its effect, and any body that can be read only once.
 
     Raises:
         ConfigurationError: A value is missing or malformed.
@@ -32,6 +35,7 @@ class DownstreamApi:
     scopes: Sequence[str] = field(kw_only=True)
     app_scopes: Sequence[str] = field(default=(), kw_only=True)
     timeout: float = field(default=10.0, kw_only=True)
+    retry_within: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         base_url = _checked_base_url(self.base_url)
@@ -39,13 +43,18 @@ class DownstreamApi:
         check_each_scope("app_scopes", self.app_scopes)
         if not self.scopes:
             raise wrong("scopes", "is empty", "name at least one scope of the API, such as 'User.Read'")
-        seconds = self.timeout
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        if not _seconds(self.timeout) or self.timeout == 0:
             raise wrong("timeout", f"is {self.timeout!r}", "give a number of seconds above 0")
+        if not _seconds(self.retry_within):
+            raise wrong("retry_within", f"is {self.retry_within!r}", "give a number of seconds, 0 for never")
         scopes = tuple(dict.fromkeys(self.scopes))
         object.__setattr__(self, "base_url", base_url)
         object.__setattr__(self, "scopes", scopes)
         object.__setattr__(self, "app_scopes", tuple(self.app_scopes) or (_default_scope(scopes, base_url),))
+
+
+def _seconds(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and 0 <= value < math.inf
 
 
 def check_each_scope(name: str, scopes: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from credentials.kernel import event
 from obo_middleware._trusted_issuer import ALGORITHMS
 
 _logger = logging.getLogger("obo_middleware")
@@ -85,6 +86,7 @@ def _public_key(jwk: Mapping[str, Any], algorithm: str) -> Any:
     try:
         key = jwt.PyJWK(members, algorithm=algorithm).key
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
-        _logger.warning("a key of the provider is malformed and left out: %s", type(error).__name__)
+        extra = event("obo.metadata.malformed_key")
+        _logger.warning("a key of the provider is malformed and left out: %s", type(error).__name__, extra=extra)
         return None
     return None if isinstance(key, RSAPublicKey) and key.key_size < 2048 else key

@@ -7,6 +7,7 @@ context of the request.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import ParamSpec, TypeVar
@@ -21,15 +22,17 @@ T = TypeVar("T")
 class Lease:
     """Be true to the request that a client was made for: over when the request is.
 
-    ``until``, in seconds since the epoch, ends it before, for a connection that outlives its user's token.
+    ``until``, in seconds since the epoch, ends it before, for a connection that outlives its user's token. ``origin``
+    is the lease of the request that it was detached from, while which is at hand it is no stranger.
     """
 
-    __slots__ = ("_before", "_clock", "_until", "ended")
+    __slots__ = ("_before", "_clock", "_origin", "_until", "ended")
 
-    def __init__(self, clock: Clock, until: float | None = None) -> None:
+    def __init__(self, clock: Clock, until: float | None = None, origin: Lease | None = None) -> None:
         self.ended = False
         self._clock = clock
         self._until = until
+        self._origin = origin
         self._before: Token[Lease | None] | None = None
 
     def begin(self) -> None:
@@ -61,15 +64,35 @@ class Lease:
                 "Get a new one from the context of the request at hand, so that nobody acts as whoever came before."
             )
         if self._until is not None and self._clock() >= self._until:
-            raise RequestEndedError("the token of this connection's user has expired: the client has to connect anew.")
+            raise RequestEndedError(
+                "the access token that came with the request has expired: its user has to call anew. What goes on for "
+                "longer needs a session, which context.start_session() starts."
+            )
         at_hand = _at_hand.get()
         # One that is over does not count: its task or thread may work for others now, as a session's does whose first
         # request started it.
-        if at_hand is not None and at_hand is not self and not at_hand.ended:
+        if at_hand is not None and at_hand not in (self, self._origin) and not at_hand.ended:
             raise RefusedRequestError(
                 "this client or credential belongs to another request than the one that is handled here. "
                 "Get one from the context of the request at hand, so that nobody acts as somebody else."
             )
+
+    def detached(self, until: float | None) -> Lease:
+        """Return a lease that goes on after the request, for as long as its user's token."""
+        self.check()
+        return Lease(self._clock, until, self._origin or self)
+
+
+class NoLease(Lease):
+    """Stand for no request: of a client that acts as the application itself, outside of all of them."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(time.time)
+
+    def check(self) -> None:
+        """Do nothing."""
 
 
 _at_hand: ContextVar[Lease | None] = ContextVar("obo_middleware", default=None)

@@ -29,8 +29,12 @@ from credentials.kernel import (
     Flow,
     HttpRequest,
     HttpResponse,
+    Observer,
     ProviderUnavailableError,
     TransportError,
+    Work,
+    event,
+    observed_flow,
     scrub,
     send,
 )
@@ -62,12 +66,21 @@ class IssuerMetadata(NamedTuple):
 class Issuer:
     """Know one issuer's metadata and keys. ``public_only`` has them fetched from globally routable addresses only."""
 
-    def __init__(self, place: Place, *, clock: Clock, on_change: Callable[[], None], public_only: bool = False) -> None:
+    def __init__(
+        self,
+        place: Place,
+        *,
+        clock: Clock,
+        on_change: Callable[[], None],
+        public_only: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
         self._place = place
         self.algorithms = place.algorithms
         self._clock = clock
         self._on_change = on_change
         self._public_only = public_only
+        self._observer = observer
         self._flights: FlightTable[IssuerMetadata] = FlightTable()
         self._metadata: IssuerMetadata | None = None
         self._failure: OboError | None = None
@@ -113,7 +126,8 @@ class Issuer:
                 error.retry_after = FAILURE_KEPT
             else:
                 # Once for each fetch: anybody can send requests, with tokens that nobody signed, meanwhile.
-                _logger.error("%s: %s", type(error).__name__, scrub(str(error)))
+                extra = event("obo.metadata.refused")
+                _logger.error("%s: %s", type(error).__name__, scrub(str(error)), extra=extra)
                 error.logged = True
             # A copy has no traceback, whose frames hold the request that came first, with its token and its cookies.
             self._failure = copy.copy(error)
@@ -140,10 +154,14 @@ class Issuer:
         try:
             return (yield from self._flights.fly_flow(b"", renewed, fetch_flow))
         except (UpstreamUnavailableError, ConfigurationError, ProviderUnavailableError) as error:
-            _logger.warning("the provider's keys could not be renewed, the last good ones stay: %s", error)
+            extra = event("obo.metadata.renewal_failed")
+            _logger.warning("the provider's keys could not be renewed, the last good ones stay: %s", error, extra=extra)
             return old
 
     def _fetch_flow(self, old: IssuerMetadata | None) -> Flow[IssuerMetadata]:
+        return (yield from observed_flow(self._observer, Work("metadata"), lambda: self._read_flow(old)))
+
+    def _read_flow(self, old: IssuerMetadata | None) -> Flow[IssuerMetadata]:
         issuer, jwks_uri = self._place.known or (yield from self._discover_flow())
         document = process_document((yield from self._get_flow(jwks_uri)), jwks_uri)
         keys = process_jwks(document, self._place.algorithms)

@@ -1,14 +1,19 @@
-"""What an application does beside its requests: forget users, and go on with their long-running sessions.
+"""What an application does beside its requests: call APIs as itself, forget users, go on with their sessions.
 
 Rule of this file: each method has an awaitable and a blocking form over the same flow.
 """
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Self, cast
+
+import httpx
 
 from credentials.kernel import user_group
+from obo_middleware._auth import async_client, blocking_client
+from obo_middleware._calls import Binding
 from obo_middleware._context import AsyncContext, BlockingContext
+from obo_middleware._lease import NoLease
 from obo_middleware._runtime import Runtime
 from obo_middleware._settings import Settings
 from obo_middleware._user import User
@@ -31,6 +36,22 @@ class OnBehalfOf:
         obo = cls.__new__(cls)
         obo.runtime = runtime
         return obo
+
+    # The application itself
+
+    def app_client(self, name: str) -> httpx.AsyncClient:
+        """Return an ``httpx.AsyncClient`` that calls an API as the application itself, at start-up or from a timer.
+
+        It may be kept for as long as this object is open. Raises :class:`ConfigurationError` if there is no such API.
+        """
+        return cast(httpx.AsyncClient, async_client(self._binding(name)))
+
+    def blocking_app_client(self, name: str) -> httpx.Client:
+        """Return an ``httpx.Client``, as :meth:`app_client` does."""
+        return cast(httpx.Client, blocking_client(self._binding(name)))
+
+    def _binding(self, name: str) -> Binding:
+        return Binding(self.runtime.source(name, None), NoLease(), self.runtime.target(name))
 
     # Users
 

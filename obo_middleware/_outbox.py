@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from credentials.kernel import Operation, StoreError
+from credentials.kernel import Operation, StoreError, event
 
 _logger = logging.getLogger("obo_middleware")
 
@@ -39,7 +39,8 @@ class Outbox:
         try:
             self._waiting.put_nowait(operation)
         except queue.Full:
-            _logger.debug("the shared cache is not told: too much is waiting already")
+            extra = event("obo.shared_cache.outbox_full")
+            _logger.debug("the shared cache is not told: too much is waiting already", extra=extra)
             return
         if self._thread is None:
             self._start()
@@ -67,4 +68,4 @@ class Outbox:
             try:
                 self._perform(operation)
             except StoreError as error:
-                _logger.debug("the shared cache was not told: %s", error)
+                _logger.debug("the shared cache was not told: %s", error, extra=event("obo.shared_cache.not_told"))

@@ -116,9 +116,14 @@ def awaitable_client(address: Address, options: Mapping[str, Any]) -> Any:
     return _client(redis.asyncio, address, {**address.options, **options}, bounds)
 
 
+def pool_of(client: Any) -> Any:
+    """Return a client's pool of connections, or None for a cluster's, which has one for each node."""
+    return getattr(client, "connection_pool", None)
+
+
 def all_of(client: Any) -> tuple[Any, ...]:
     """Return a client and those that ask the Sentinels on its behalf, all of which are to be closed."""
-    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    manager = getattr(pool_of(client), "sentinel_manager", None)
     return client, *(manager.sentinels if manager is not None else ())
 
 

@@ -3,7 +3,10 @@
 Rules of this file:
 
 1. Blocking connections are one process's, awaitable ones one event loop's; a forked child makes its own.
-2. A wait that is given up closes its connection: nobody may read an answer that was meant for somebody else.
+2. A wait that is given up closes its connection: nobody may read an answer that was meant for somebody else. redis-py's
+   connections see to that themselves, whatever ends the sending of a command or the reading of its reply.
+3. A command goes by a connection of the client's pool where it has one, and not through the client, whose bookkeeping
+   takes as long as all that is done here with the entry. Replies are as the server gives them.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from obo_middleware._redis_clients import Address, all_of, awaitable_client, blocking_client, nodes_of
+from obo_middleware._redis_clients import Address, all_of, awaitable_client, blocking_client, nodes_of, pool_of
 from obo_middleware._redis_commands import Command
 
 if TYPE_CHECKING:
@@ -34,7 +37,8 @@ class _Home(NamedTuple):
     """What one event loop has."""
 
     client: Any
-    initialize: Callable[[], Awaitable[object]] | None
+    pool: Any
+    """None for a cluster's client, which loses connections if it is used at once by many before it knows its nodes."""
     slots: asyncio.Semaphore
     patience: Patience
 
@@ -67,7 +71,7 @@ class Connections:
     def run(self, commands: Sequence[Command], seconds: float) -> Any:
         """Send commands one after the other, blocking, and return the first one's reply."""
         client = self.client(seconds)
-        first, *_ = [client.execute_command(*command) for command in commands]
+        first, *_ = [_reply(client, command) for command in commands]
         return first
 
     def run_async(self, command: Command, check: Callable[[], None]) -> Awaitable[Any]:
@@ -76,7 +80,7 @@ class Connections:
         ``check`` is called once there is a connection to send by, and may raise. To wait for one is part of the wait.
         """
         home = self._home()
-        return home.patience.wait(_reply(home, command, check))
+        return home.patience.wait(_reply_async(home, command, check))
 
     def delete_matching(self, pattern: str) -> None:
         """Delete all keys of a pattern, however many."""
@@ -115,19 +119,35 @@ class Connections:
         home = self._homes.get(loop)
         if home is None:
             client = awaitable_client(self._address, self._options)
-            # A cluster's client that is used at once by many before it knows its nodes loses connections.
-            initialize = client.initialize if self._address.kind == "cluster" else None
-            home = _Home(client, initialize, asyncio.Semaphore(_AT_ONCE), Patience(self._wait))
+            home = _Home(client, pool_of(client), asyncio.Semaphore(_AT_ONCE), Patience(self._wait))
             self._homes[loop] = home
         return home
 
 
-async def _reply(home: _Home, command: Command, check: Callable[[], None]) -> Any:
+def _reply(client: Any, command: Command) -> Any:
+    pool = pool_of(client)
+    if pool is None:
+        return client.execute_command(*command)
+    connection = pool.get_connection()
+    try:
+        connection.send_command(*command)
+        return connection.read_response()
+    finally:
+        pool.release(connection)
+
+
+async def _reply_async(home: _Home, command: Command, check: Callable[[], None]) -> Any:
     async with home.slots:
         check()
-        if home.initialize is not None:
-            await home.initialize()
-        return await home.client.execute_command(*command)
+        if home.pool is None:
+            await home.client.initialize()
+            return await home.client.execute_command(*command)
+        connection = await home.pool.get_connection()
+        try:
+            await connection.send_command(*command)
+            return await connection.read_response()
+        finally:
+            await home.pool.release(connection)
 
 
 def _delete(client: Any, keys: Sequence[Any]) -> None:
@@ -148,7 +168,8 @@ class Patience:
     def __init__(self, seconds: float) -> None:
         self._tick_seconds = seconds / (_TICKS + 1)
         self._waits: dict[asyncio.Timeout, int] = {}
-        self._ticking = self._idle = False
+        self._ticking = False
+        self._due = 0.0
 
     async def wait(self, work: Awaitable[T]) -> T:
         """Wait for work; raises ``TimeoutError``."""
@@ -156,10 +177,10 @@ class Patience:
 
         async with asyncio.timeout(None) as limit:
             self._waits[limit] = 0
-            self._idle = False
             if not self._ticking:
-                self._ticking = True
-                asyncio.get_running_loop().call_later(self._tick_seconds, self._tick)
+                loop = asyncio.get_running_loop()
+                self._ticking, self._due = True, loop.time()
+                self._tick_next(loop)
             try:
                 return await work
             finally:
@@ -173,8 +194,12 @@ class Patience:
             self._waits[limit] = ticks + 1
             if ticks == _TICKS:
                 limit.reschedule(loop.time())
-        # The clock goes on for a tick without waits: the next one often follows at once.
-        self._ticking = bool(self._waits) or not self._idle
-        self._idle = not self._waits
+        self._ticking = bool(self._waits)
         if self._ticking:
-            loop.call_later(self._tick_seconds, self._tick)
+            self._tick_next(loop)
+
+    def _tick_next(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Timers come up to a millisecond late, which must not add up; ticks that a late loop missed are not made up.
+        now, due = loop.time(), self._due + self._tick_seconds
+        self._due = due if due > now else now + self._tick_seconds
+        loop.call_at(self._due, self._tick)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from credentials.kernel import Flight, Landing
+from credentials.kernel import Flight, Landing, event
 from obo_middleware._redis_commands import FORGOTTEN, TOLD, Keys
 from obo_middleware.errors import ConfigurationError
 
@@ -98,13 +98,14 @@ class News:
         try:
             self._check()
         except ConfigurationError as error:
-            _logger.error("%s", error)
+            _logger.error("%s", error, extra=event("obo.shared_cache.refused"))
         pause, longest = _PAUSES
         while not ended.is_set():
             try:
                 self._hear(ended)
             except Exception as error:  # noqa: BLE001  # whatever the client library makes of a hostile answer
-                _logger.debug("the news of the shared cache are interrupted: %s", type(error).__name__)
+                extra = event("obo.shared_cache.news_interrupted")
+                _logger.debug("the news of the shared cache are interrupted: %s", type(error).__name__, extra=extra)
             pause = _PAUSES[0] if self.listening else min(2 * pause, longest)
             self.listening = False
             ended.wait(pause)

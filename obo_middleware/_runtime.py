@@ -6,8 +6,10 @@ here belongs to one user.
 
 from __future__ import annotations
 
+import atexit
 import logging
-from collections.abc import Sequence
+import threading
+import weakref
 
 from credentials import AsyncTokenCredential, ClientAuthenticationError, TokenCredential
 from credentials.kernel import (
@@ -21,23 +23,26 @@ from credentials.kernel import (
     StoreError,
     TokenEngine,
     call,
+    event,
     scrub,
     use,
+    with_advice,
 )
-from obo_middleware._auth import Target, TokenSource
-from obo_middleware._bearer import bearer_token, presented
+from obo_middleware._admission import Admission
+from obo_middleware._calls import Target, TokenSource
 from obo_middleware._challenge import Reply, metadata_reply, reply_to
 from obo_middleware._downstream_api import DownstreamApi
 from obo_middleware._sessions import Sessions
 from obo_middleware._settings import Settings
 from obo_middleware._shared_cache import SharedTokenCache
 from obo_middleware._sources import ClientSource, ForeignSource
+from obo_middleware._started import say_started
+from obo_middleware._trace import request_event
 from obo_middleware._user import User
 from obo_middleware._validation import TokenValidator, Validated
 from obo_middleware.errors import (
     ConfigurationError,
     InsufficientScopeError,
-    MissingTokenError,
     OboError,
     RefusedRequestError,
     SharedCacheUnavailableError,
@@ -60,6 +65,16 @@ def answerable_in(raised: BaseException) -> Exception | None:
     return None if None in answers else answers[0]
 
 
+_open: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+
+@atexit.register
+def close_at_exit() -> None:
+    """Close the blocking connections of all applications: servers of WSGI do not tell an app that it ends."""
+    for runtime in list(_open):
+        runtime.close()
+
+
 class Runtime:
     """Hold what an application shares between its requests: pool, token engine, validator, and the APIs to call."""
 
@@ -67,13 +82,15 @@ class Runtime:
         if not isinstance(settings, Settings):
             raise ConfigurationError(f"settings is a {type(settings).__name__}: give an obo_middleware.Settings.")
         self.settings = settings
-        self.pool = ConnectionPool(library=settings.http, ssl_context=settings.ssl_context)
+        self.pool = ConnectionPool(library=settings.http, ssl_context=settings.ssl_context, http2=settings.http2)
         self.blocking_driver = BlockingDriver(self.pool)
         self.async_driver = AsyncDriver(self.pool)
-        self.validator = TokenValidator(settings)
         self.store = settings.store
         self.shared = None if self.store is None else SharedTokenCache(self.store, clock=settings.clock)
-        self.engine = TokenEngine(cache_size=settings.cache_size, clock=settings.clock, shared=self.shared)
+        self.engine = TokenEngine(
+            cache_size=settings.cache_size, clock=settings.clock, shared=self.shared, observer=settings.telemetry
+        )
+        self.validator = TokenValidator(settings, self.engine.observer)
         self.sessions = Sessions(self)
         if self.store is not None:
             self.store.listen(self._heard)
@@ -88,8 +105,13 @@ class Runtime:
         resource = settings.protected_resource
         self._metadata_path = None if resource is None else resource.metadata_path
         self.proxy_header = (settings.proxy_token_header or "").lower()
-        self._targets = {name: Target(self.pool, api) for name, api in settings.downstream_apis.items()}
-        self._app_sources = {name: self._app_source(api) for name, api in settings.downstream_apis.items()}
+        apis, watching = settings.downstream_apis.items(), self.engine.observer
+        self._targets = {name: Target(self.pool, api, settings.clock, name, watching) for name, api in apis}
+        self._app_sources = {name: self._app_source(name, api) for name, api in apis}
+        self._said = threading.Lock()  # taken by the one that says with which settings this runs
+        admission = Admission(settings, self.validator, watching, self.start)
+        self.known, self.admit_flow = admission.known, admission.admit_flow
+        _open.add(self)
 
     # What a request needs before its handler runs.
 
@@ -100,58 +122,27 @@ class Runtime:
             return None
         return metadata_reply(resource, self.settings, method)
 
-    def known(
-        self, authorization: Sequence[bytes], path: str, method: str = "", proxied: Sequence[bytes] = ()
-    ) -> Validated | None:
-        """Return the user of a request whose very header was judged before, or None; no I/O, nothing is parsed.
-
-        The arguments are those of :meth:`admit_flow`.
-        """
-        if self._public(path, method):
-            return None
-        if proxied:
-            authorization = presented(authorization, proxied)
-        if len(authorization) != 1:
-            return None
-        valid = self.validator.remembered(authorization[0])
-        if valid is not None:
-            self.validator.check(valid)
-        return valid
-
-    def admit_flow(
-        self, authorization: Sequence[bytes], path: str, method: str = "", proxied: Sequence[bytes] = ()
-    ) -> Flow[Validated | None]:
-        """Return the user of a request, or None if it may go on without one; raises an :class:`OboError` if it may not.
-
-        ``authorization`` are the values of the headers of that name, ``path`` is as the server decodes it, ``method``
-        is empty for what has none, ``proxied`` are the values of the headers that a trusted proxy sets.
-        """
-        if self._public(path, method):
-            return None
-        token = bearer_token(presented(authorization, proxied))
-        if token is None:
-            if self.settings.required:
-                raise MissingTokenError
-            return None
-        valid = yield from self.validator.validate_flow(token)
-        self.validator.check(valid)
-        return valid
-
-    def _public(self, path: str, method: str) -> bool:
-        return path in self.settings.public_paths or method in self.settings.public_methods
+    def start(self) -> None:
+        """Say in the log, once, with which settings this runs."""
+        if self._said.acquire(blocking=False):
+            say_started(self.settings)
 
     def warm_up_flow(self) -> Flow[None]:
         """Fetch metadata and keys, so that no user waits for them; a provider that is down now may be up later.
 
         Raises :class:`ConfigurationError` for a shared cache that refuses our password or keys.
         """
+        self.start()
         if self.store is not None:
             yield from call(self.store.check)
         for issuer in self.validator.issuers.values():
             try:
                 yield from issuer.metadata_flow()
             except UpstreamUnavailableError as error:
-                _logger.warning("the provider is not available at start, requests will try again: %s", error)
+                extra = event("obo.metadata.unavailable_at_start", error)
+                _logger.warning(
+                    "the provider is not available at start, requests will try again: %s", error, extra=extra
+                )
 
     # Who is forgotten.
 
@@ -194,11 +185,12 @@ class Runtime:
         """Return where the tokens for an API come from: a user's exchange, or without a user the application."""
         target = self.target(name)
         if valid is None:
+            self.start()
             self._check_app()
             return self._app_sources[name]
         self.check_exchangeable(valid)
         scopes, cae = tuple(target.api.scopes), self.settings.enable_cae
-        query = self.client.query(scopes, tenant_id=self.tenant_of(valid), enable_cae=cae)
+        query = self.client.query(scopes, tenant_id=self.tenant_of(valid), enable_cae=cae, label=name)
         return ClientSource(self.client, query, valid.assertion)
 
     def check_exchangeable(self, valid: Validated) -> None:
@@ -230,19 +222,24 @@ class Runtime:
 
     # How errors end.
 
-    def reply(self, error: Exception, user: User | None) -> Reply:
-        """Return the answer to an error that a handler let through, and log what the client is not told."""
+    def reply(self, error: Exception, user: User | None, trace: str | None = None) -> Reply:
+        """Return the answer to an error that a handler let through, and log what the client is not told.
+
+        ``trace`` is the request's ``traceparent``, whose id the log record has.
+        """
         answer = answer_for(error) if isinstance(error, ClientAuthenticationError) else error
         if not isinstance(answer, OboError):
             answer = OboError(type(error).__name__)
-        name, text = type(answer).__name__, scrub(str(answer))  # a handler may have put anything into its error
+        name = type(answer).__name__
+        text = with_advice(scrub(str(answer)), error)  # scrubbed: a handler may have put anything into its error
         serious = isinstance(answer, (ConfigurationError, RefusedRequestError)) or type(answer) is OboError
         if serious and not answer.logged:
-            _logger.error("%s: %s", name, text, exc_info=error)
+            extra = request_event("obo.request.failed", error, trace)
+            _logger.error("%s: %s", name, text, exc_info=error, extra=extra)
         elif isinstance(answer, (UpstreamUnavailableError, UnusableUpstreamError)):
-            _logger.warning("%s: %s", name, text)
+            _logger.warning("%s: %s", name, text, extra=request_event("obo.request.upstream_failed", error, trace))
         else:
-            _logger.info("%s: %s", name, text)
+            _logger.info("%s: %s", name, text, extra=request_event("obo.request.refused", error, trace))
         return reply_to(answer, self.settings, user)
 
     def close(self) -> None:
@@ -263,9 +260,9 @@ class Runtime:
     def _pools(self) -> tuple[ConnectionPool, ...]:
         return (self.pool, *self.client.pools)
 
-    def _app_source(self, api: DownstreamApi) -> TokenSource:
+    def _app_source(self, name: str, api: DownstreamApi) -> TokenSource:
         cae = self.settings.enable_cae
         own = self.settings.app_credential
         if own is not None:
-            return ForeignSource.of(self.engine, own, api.app_scopes, enable_cae=cae)
-        return ClientSource(self.client, self.client.query(tuple(api.app_scopes), enable_cae=cae))
+            return ForeignSource.of(self.engine, own, api.app_scopes, enable_cae=cae, label=name)
+        return ClientSource(self.client, self.client.query(tuple(api.app_scopes), enable_cae=cae, label=name))

@@ -37,6 +37,7 @@ from credentials.kernel import (
     TokenQuery,
     UserAssertion,
     WouldDeadlockError,
+    event,
     key_of,
     parse_object,
     sleep,
@@ -210,7 +211,8 @@ class Sessions:
         newer = replace(record, refresh_token=granted.refresh_token or record.refresh_token)
         kept = yield from _insist_flow(cache, self._saving(cache, names[0], newer, owner))
         if not kept:
-            _logger.warning("a session was ended, or forgotten, while its refresh token was redeemed")
+            extra = event("obo.session.ended_meanwhile")
+            _logger.warning("a session was ended, or forgotten, while its refresh token was redeemed", extra=extra)
             raise SessionEndedError("the session was ended while it was renewed")
         if found != names[0]:
             yield from _insist_flow(cache, Remove(found))  # it was sealed with a former key

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import httpx
 
 from credentials import AsyncTokenCredential, TokenCredential
-from credentials.kernel import Authority, ClientAuthentication, Clock
+from credentials.kernel import Authority, ClientAuthentication, Clock, Observer
 from obo_middleware import _settings_checks
 from obo_middleware._downstream_api import DownstreamApi
 from obo_middleware._environment import credential_from_env, variable_for
@@ -33,6 +33,7 @@ from obo_middleware._settings_checks import (
 )
 from obo_middleware._shared_cache import TokenStore, token_store_of
 from obo_middleware._trusted_issuer import TrustedIssuer
+from obo_middleware._urls import wrong
 from obo_middleware.errors import ConfigurationError
 
 __all__ = ["DownstreamApi", "ProtectedResource", "Settings", "TrustedIssuer"]
@@ -73,7 +74,9 @@ class Settings:
         token_store: Where several workers keep tokens together: an ``obo_middleware.redis.RedisTokenStore``, or the
             URL of one.
         enable_cae: Ask for tokens that can be revoked at once; our clients answer the claims challenges.
+        telemetry: Who is told what happens, an ``obo_middleware.telemetry.OpenTelemetry``.
         http: The HTTP library's module, ``httpx`` or ``httpx2``.
+        http2: Offer HTTP/2 to the provider and the APIs; needs the package ``h2``.
         ssl_context: What to trust, in place of certifi's authorities and ``SSL_CERT_FILE``.
         allow_local_issuer: Permit a provider on a loopback address, such as LocalEntra. Never in production.
         clock: Returns seconds since the epoch.
@@ -107,7 +110,9 @@ class Settings:
     cache_size: int = 100_000
     token_store: TokenStore | str | None = field(default=None, repr=False)
     enable_cae: bool = True
+    telemetry: Observer | None = field(default=None, repr=False)
     http: ModuleType = field(default=httpx, repr=False)
+    http2: bool = False
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
     allow_local_issuer: bool = False
     clock: Clock = field(default=time.time, repr=False)
@@ -188,6 +193,32 @@ class Settings:
             return cls(**given)
         except TypeError as error:
             raise ConfigurationError(f"there is no such setting: {error}") from error
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], prefix: str = "OBO_") -> Settings:
+        """Return the settings in a framework's configuration: their names in capitals after a prefix.
+
+        What is not there comes from the environment, as with :meth:`from_env`. An API may be a mapping of the fields of
+        a :class:`DownstreamApi`, as it is where the configuration was read from a file or from variables. Raises
+        :class:`ConfigurationError`.
+        """
+        given = {name[len(prefix) :].lower(): value for name, value in config.items() if name.startswith(prefix)}
+        apis = given.get("downstream_apis")
+        if isinstance(apis, Mapping):
+            given["downstream_apis"] = {name: _api(name, value) for name, value in apis.items()}
+        return cls.from_env(**given)
+
+
+def _api(name: str, value: object) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        return DownstreamApi(**value)
+    except TypeError as error:
+        fields = "write base_url, scopes and others of DownstreamApi"
+        raise wrong(
+            f"downstream_apis[{name!r}]", f"has fields that it must not have, or lacks one ({error})", fields
+        ) from error
 
 
 def _set(settings: Settings, name: str, value: object) -> None:

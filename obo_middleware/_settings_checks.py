@@ -6,6 +6,7 @@ field, what is wrong with the value and what to write instead. No secret stands 
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
 import ssl
@@ -33,7 +34,7 @@ _GRAPH = frozenset({"https://graph.microsoft.com", "00000003-0000-0000-c000-0000
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SWITCHES = (
     *("required", "enable_cae", "allow_local_issuer", "allow_guests"),
-    *("close_websockets_at_expiry", "refuse_private_addresses"),
+    *("close_websockets_at_expiry", "refuse_private_addresses", "http2"),
 )
 _OTHER_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "host"})
 
@@ -240,6 +241,12 @@ def _check_rest(settings: Settings) -> None:
         raise wrong("token_versions", f"is {versions!r}", "give a list of '1.0', '2.0' or both")
     if not callable(getattr(settings.http, "AsyncHTTPTransport", None)):
         raise wrong("http", f"is {settings.http!r}", "give the module httpx or httpx2")
+    if settings.http2 and importlib.util.find_spec("h2") is None:
+        raise wrong("http2", "needs the package h2", "pip install h2, or leave it out")
+    telemetry = settings.telemetry
+    if telemetry is not None and not all(callable(getattr(telemetry, name, None)) for name in ("count", "begin")):
+        kind = type(telemetry).__name__
+        raise wrong("telemetry", f"is a {kind}", "give an obo_middleware.telemetry.OpenTelemetry(), or leave it out")
     if settings.app_credential is not None and not callable(getattr(settings.app_credential, "get_token", None)):
         raise wrong("app_credential", "has no get_token", "give a credential, of this package or of azure-identity")
 

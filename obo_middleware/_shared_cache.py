@@ -37,6 +37,7 @@ from credentials.kernel import (
     Store,
     StoreError,
     WouldDeadlockError,
+    event,
     parse_object,
     use,
     wait_for,
@@ -78,7 +79,10 @@ class TokenStore(TellingStore, Protocol):
         """Have ``hear`` called with all news, those of the last day first."""
 
     def check(self) -> str:
-        """Connect, blocking; raises :class:`ConfigurationError` for a password or a key that is refused."""
+        """Connect, blocking, and return why the store is down now, or an empty text.
+
+        Raises :class:`ConfigurationError` for a password or a key that is refused.
+        """
 
     def close(self) -> None:
         """Close the blocking connections."""
@@ -153,7 +157,8 @@ class SharedTokenCache:
             self._warned = True
             _logger.warning(
                 "an entry of the shared cache cannot be opened and counts as absent: it was made with a key that is "
-                "not among the keys here, or it was changed. This is said once."
+                "not among the keys here, or it was changed. This is said once.",
+                extra=event("obo.shared_cache.unreadable_entry"),
             )
         return found
 
@@ -234,7 +239,7 @@ def expected_again(store: TellingStore, entry: str, flight: Flight[None]) -> Fli
 
 
 def _say_useless(error: StoreError) -> None:
-    _logger.debug("the shared cache is of no help to a request: %s", error)
+    _logger.debug("the shared cache is of no help to a request: %s", error, extra=event("obo.shared_cache.no_help"))
 
 
 def _told_flow(flight: Flight[None], seconds: float) -> Flow[bool]:

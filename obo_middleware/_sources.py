@@ -22,8 +22,10 @@ from credentials.kernel import (
     TokenQuery,
     UserAssertion,
     Want,
+    Work,
     asked_flow,
     key_of,
+    observed_flow,
 )
 
 
@@ -45,7 +47,7 @@ class ClientSource:
 
     def fresh(self) -> AccessTokenInfo | None:
         """Return the token from the cache if nothing needs to be done about it."""
-        return self._client.engine.fresh(self._key)
+        return self._client.engine.fresh(self._key, self._query.label)
 
     def token_flow(self, claims: str | None = None, refused: str | None = None) -> Flow[AccessTokenInfo]:
         """Return the token, whatever it takes."""
@@ -62,6 +64,7 @@ class ForeignSource:
     scopes: tuple[str, ...]
     enable_cae: bool
     key: bytes
+    label: str = ""
 
     @classmethod
     def of(
@@ -71,20 +74,25 @@ class ForeignSource:
         scopes: Collection[str],
         *,
         enable_cae: bool,
+        label: str = "",
     ) -> ForeignSource:
-        """Return the source for a credential and scopes."""
+        """Return the source for a credential and scopes; ``label`` is the API's name."""
         wanted = tuple(scopes)
         key = key_of("foreign", str(id(credential)), *sorted(wanted), "cae" if enable_cae else "no cae")
-        return cls(engine, credential, wanted, enable_cae, key)
+        return cls(engine, credential, wanted, enable_cae, key, label)
 
     def fresh(self) -> AccessTokenInfo | None:
         """Return the token from the cache if nothing needs to be done about it."""
-        return self.engine.fresh(self.key)
+        return self.engine.fresh(self.key, self.label)
 
     def token_flow(self, claims: str | None = None, refused: str | None = None) -> Flow[AccessTokenInfo]:
         """Return the token, whatever it takes."""
-        want = Want(key=self.key, claims=claims, refused=refused)
-        return (yield from self.engine.token_flow(want, lambda: self._ask_flow(claims)))
+        want = Want(key=self.key, claims=claims, refused=refused, label=self.label)
+        return (yield from self.engine.token_flow(want, lambda: self._exchange_flow(claims)))
+
+    def _exchange_flow(self, claims: str | None) -> Flow[AccessTokenInfo]:
+        work = Work("exchange", self.label, "app_credential")
+        return (yield from observed_flow(self.engine.observer, work, lambda: self._ask_flow(claims)))
 
     def _ask_flow(self, claims: str | None) -> Flow[AccessTokenInfo]:
         options = TokenRequestOptions(enable_cae=self.enable_cae)

@@ -40,7 +40,7 @@ def parse_token(token: str) -> ParsedToken:
     """Return the parts of a token in compact form (RFC 7515 section 7.1); raises :class:`InvalidTokenError`."""
     segments = token.split(".")
     if len(segments) != 3:
-        raise InvalidTokenError("the token does not have three segments")
+        raise InvalidTokenError("the token does not have three segments", reason="malformed")
     try:
         header, payload, signature = (decode_segment(segment) for segment in segments)
         parsed = ParsedToken(
@@ -50,7 +50,7 @@ def parse_token(token: str) -> ParsedToken:
             signature=signature,
         )
     except (ValueError, binascii.Error) as error:
-        raise InvalidTokenError(f"the token is malformed: {error}") from error
+        raise InvalidTokenError(f"the token is malformed: {error}", reason="malformed") from error
     return parsed
 
 
@@ -69,10 +69,10 @@ def check_header(header: Mapping[str, Any], algorithms: tuple[str, ...]) -> None
     """Raise :class:`InvalidTokenError` unless the header fits an access token (RFC 8725 sections 3.1, 3.10, 3.11)."""
     kind, kid = header.get("typ"), header.get("kid")
     if header.get("alg") not in algorithms:
-        raise InvalidTokenError("the algorithm is not one of the issuer's")
+        raise InvalidTokenError("the algorithm is not one of the issuer's", reason="algorithm")
     if not isinstance(kind, str | None) or kind not in _TYPES:
-        raise InvalidTokenError("the header typ is not that of an access token")
+        raise InvalidTokenError("the header typ is not that of an access token", reason="header")
     if not _REFUSED_HEADERS.isdisjoint(header):
-        raise InvalidTokenError("the header has a member that must not be there")
+        raise InvalidTokenError("the header has a member that must not be there", reason="header")
     if not isinstance(kid, str) or not 0 < len(kid) <= 256:
-        raise InvalidTokenError("the header has no usable kid")
+        raise InvalidTokenError("the header has no usable kid", reason="header")

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from credentials.kernel import ExpiringCache, Flow, UserAssertion, user_group
+from credentials.kernel import ExpiringCache, Flow, Observer, UserAssertion, user_group
 from obo_middleware._claims import (
     check_audience,
     check_foreign_shape,
@@ -80,8 +80,9 @@ class Profile(Protocol):
 class TokenValidator:
     """Validate the tokens of one API; safe for threads and tasks at once."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, observer: Observer | None = None) -> None:
         self._settings = settings
+        self._observer = observer
         self._authority = settings.authority_url
         self._remembered: ExpiringCache[bytes, Validated] = ExpiringCache(
             size=_REMEMBERED, until=lambda valid: valid.good_until, clock=settings.clock
@@ -146,22 +147,23 @@ class TokenValidator:
             clock=self._settings.clock,
             on_change=self._remembered.clear,
             public_only=self._settings.refuse_private_addresses,
+            observer=self._observer,
         )
 
     def _profile_for(self, claims: Mapping[str, Any]) -> Profile:
         """Return the rules for a token, chosen by ``iss``, and for Entra's tokens by ``ver``."""
         issuer, version = claims.get("iss"), claims.get("ver")
         if not isinstance(issuer, str):
-            raise InvalidTokenError("the claim iss is missing")
+            raise InvalidTokenError("the claim iss is missing", reason="issuer")
         profile = self._trusted.get(issuer)
         if profile is not None:
             return profile
         # Before the provider is asked for its metadata: nobody makes us fetch by naming another issuer.
         if not may_issue(self._authority, issuer):
-            raise InvalidTokenError("the claim iss is no issuer of the settings")
+            raise InvalidTokenError("the claim iss is no issuer of the settings", reason="issuer")
         profile = self._entra.get(version) if isinstance(version, str) else None
         if profile is None:
-            raise InvalidTokenError("the claim ver is not an accepted token version")
+            raise InvalidTokenError("the claim ver is not an accepted token version", reason="version")
         return profile
 
 
@@ -272,9 +274,9 @@ def _validated(profile: Profile, token: str, claims: Mapping[str, Any], keys_unt
 def check_signature(parsed: ParsedToken, key: SigningKey | None) -> None:
     """Raise :class:`InvalidTokenError` unless the issuer's key signed the token."""
     if key is None:
-        raise InvalidTokenError("the key is not one of the issuer's")
+        raise InvalidTokenError("the key is not one of the issuer's", reason="unknown_key")
     claims = parsed.claims
     if key.issuer is not None and key.issuer.replace(TEMPLATE, str(claims.get("tid"))) != claims["iss"]:
-        raise InvalidTokenError("the key belongs to another issuer")
+        raise InvalidTokenError("the key belongs to another issuer", reason="unknown_key")
     if not key.verifies(parsed.signing_input, parsed.signature):
-        raise InvalidTokenError("the signature is wrong")
+        raise InvalidTokenError("the signature is wrong", reason="signature")

@@ -5,14 +5,17 @@ Facts: the ASGI specification 3.0 (HTTP, WebSocket, Lifespan, and the WebSocket 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from obo_middleware._challenge import Reply
 from obo_middleware._context import AsyncContext
+from obo_middleware._lifespan import live
 from obo_middleware._on_behalf_of import OnBehalfOf, runtime_of
 from obo_middleware._runtime import Answerable, answerable_in
 from obo_middleware._settings import Settings
+from obo_middleware._trace import HEADER, traceparent
 from obo_middleware._user import User
 from obo_middleware._validation import Validated
 
@@ -24,10 +27,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# After each of these the app lives no longer, and its connections must not either.
-_ENDS = ("lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed")
-
-
+_TRACE = HEADER.encode()
 _CLOSING = 10.0
 """Seconds that a client who reads nothing may hold the end of its WebSocket up."""
 
@@ -51,7 +51,7 @@ class OnBehalfOfMiddleware:
         if scope["type"] in ("http", "websocket"):
             await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
+            await live(self._runtime, self._app, scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -65,23 +65,25 @@ class OnBehalfOfMiddleware:
         try:
             valid = await self._admit(scope, method)
         except Exception as error:  # noqa: BLE001  # whatever goes wrong here, nobody must get past it
-            await _answer(runtime.reply(error, None), scope, send)
+            await _answer(runtime.reply(error, None, _trace_of(scope)), scope, send)
             return
         until = None if method or valid is None else valid.user.expires_on
-        context = AsyncContext(runtime, valid, until=until)
+        context = AsyncContext(runtime, valid, until=until, trace=functools.partial(_trace_of, scope))
         _attach(scope, context)
-        watch = _Watch(send)
+        watch = _Watch(send, context)
         context.begin()
         try:
             if until is not None and runtime.settings.close_websockets_at_expiry:
                 await _until_expiry(self._app, scope, receive, watch, until - runtime.settings.clock())
             else:
                 await self._app(scope, receive, watch)
+            if context.refusal is not None and not watch.started:
+                await _answer(context.answer_to(context.refusal), scope, send)
         except (*Answerable, BaseExceptionGroup) as raised:
-            answer = answerable_in(raised)
+            answer = context.refusal or answerable_in(raised)
             if answer is None or watch.started:
                 raise
-            await _answer(runtime.reply(answer, context.user), scope, send)
+            await _answer(context.answer_to(answer), scope, send)
         finally:
             context.end()
 
@@ -96,37 +98,17 @@ class OnBehalfOfMiddleware:
             valid = await runtime.async_driver.run(runtime.admit_flow(values, path, method, proxied))
         return valid
 
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        runtime = self._runtime
-
-        async def receive_warm() -> Message:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await self._warm_up(send_closed)
-            return message
-
-        async def send_closed(message: Message) -> None:
-            if message["type"] in _ENDS:
-                await runtime.aclose()
-            await send(message)
-
-        await self._app(scope, receive_warm, send_closed)
-
-    async def _warm_up(self, send: Send) -> None:
-        try:
-            await self._runtime.async_driver.run(self._runtime.warm_up_flow())
-        except Exception as error:
-            # Said here, since apps wait for the first message outside of what answers with a failure.
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            raise
-
 
 class _Watch:
-    """A ``send`` that knows whether an answer has begun, after which no other one can be given."""
+    """A ``send`` that knows whether an answer has begun, after which no other one can be given.
 
-    __slots__ = ("_closed", "_send", "expired", "started")
+    What the app sends after its request was refused is dropped, unless an answer has begun by then.
+    """
 
-    def __init__(self, send: Send) -> None:
+    __slots__ = ("_closed", "_context", "_send", "expired", "started")
+
+    def __init__(self, send: Send, context: AsyncContext) -> None:
+        self._context = context
         self._send = send
         self._closed = self.expired = False
         self.started = False
@@ -134,6 +116,8 @@ class _Watch:
     async def __call__(self, message: Message) -> None:
         if self.expired:
             raise OSError("the WebSocket is closed, because its user's access token has expired")
+        if not self.started and self._context.refusal is not None:
+            return
         self.started = True
         self._closed = message["type"] == "websocket.close"
         await self._send(message)
@@ -231,6 +215,10 @@ class _Anonymous:
 
 _NOBODY = _Anonymous()
 _NO_SCOPES = _Scopes(frozenset())
+
+
+def _trace_of(scope: Scope) -> str | None:
+    return traceparent([value.decode("latin-1") for name, value in scope["headers"] if name == _TRACE])
 
 
 def _attach(scope: Scope, context: AsyncContext) -> None:

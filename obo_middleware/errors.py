@@ -28,7 +28,7 @@ this form. The attributes are what the caller needs next: ``scopes``, ``claims``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import credentials
 from credentials.kernel import scrub
@@ -55,20 +55,44 @@ __all__ = [
 ]
 
 
+_Reason = Literal[
+    "malformed",
+    "header",
+    "algorithm",
+    "unknown_key",
+    "signature",
+    "issuer",
+    "tenant",
+    "version",
+    "audience",
+    "expired",
+    "not_yet_valid",
+    "life",
+    "claims",
+    "key_bound",
+    "kind",
+    "other",
+]
+
+
 class OboError(Exception):
     """Is the base of every error here. ``status`` is the HTTP status of its answer, ``error`` the OAuth error code.
 
-    ``logged`` is True where the log has said already what must be fixed.
+    ``logged`` is True where the log has said already what must be fixed. ``reason`` is a stable word for what refused a
+    request, of those that ``docs/telemetry.md`` lists.
     """
 
     status: ClassVar[int] = 500
     error: ClassVar[str | None] = None
     title: ClassVar[str] = "Internal Server Error"
     logged: bool = False
+    reason: str = "other"
 
 
 class ConfigurationError(OboError, ValueError):
     """Say that a setting, or the registration at the provider, is wrong; the text names the field and the fix."""
+
+    reason = "configuration"
 
 
 class MissingTokenError(OboError):
@@ -76,6 +100,7 @@ class MissingTokenError(OboError):
 
     status = 401
     title = "A bearer token is required"
+    reason = "missing_token"
 
     def __init__(self, message: str = "The request has no bearer token.") -> None:
         super().__init__(message)
@@ -87,6 +112,7 @@ class MalformedRequestError(OboError):
     status = 400
     error = "invalid_request"
     title = "The Authorization header is malformed"
+    reason = "malformed_request"
 
 
 class InvalidTokenError(OboError):
@@ -96,6 +122,10 @@ class InvalidTokenError(OboError):
     error = "invalid_token"
     title = "The access token is not valid for this API"
 
+    def __init__(self, message: str, *, reason: _Reason = "other") -> None:
+        super().__init__(message)
+        self.reason = reason
+
 
 class InsufficientScopeError(OboError):
     """Say that the token is valid but lacks ``scopes`` (RFC 6750 section 3.1)."""
@@ -103,6 +133,7 @@ class InsufficientScopeError(OboError):
     status = 403
     error = "insufficient_scope"
     title = "The access token does not grant what this route needs"
+    reason = "not_allowed"
 
     def __init__(self, message: str, *, scopes: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -154,6 +185,7 @@ class UpstreamUnavailableError(OboError):
 
     status = 503
     title = "The identity provider is not available"
+    reason = "provider_unavailable"
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)

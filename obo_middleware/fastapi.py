@@ -14,7 +14,8 @@ try:
 except ImportError as error:
     raise ImportError("obo_middleware.fastapi needs FastAPI: pip install 'obo-middleware[fastapi]'") from error
 
-from obo_middleware._context import AsyncContext, check_authentication_context, checked_step_up
+from obo_middleware._context import AsyncContext
+from obo_middleware._step_up import check_authentication_context, checked_step_up
 from obo_middleware._user import User
 from obo_middleware.errors import ConfigurationError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 try:
     import flask
@@ -17,9 +17,10 @@ from credentials import AsyncTokenCredential, TokenCredential
 from credentials.kernel import OnBehalfOfCredential
 from obo_middleware import _on_behalf_of as application
 from obo_middleware import wsgi
-from obo_middleware._context import BlockingContext, check_authentication_context, checked_step_up
+from obo_middleware._context import BlockingContext
 from obo_middleware._runtime import Answerable
 from obo_middleware._settings import Settings
+from obo_middleware._step_up import check_authentication_context, checked_step_up
 from obo_middleware._user import User
 from obo_middleware.errors import ConfigurationError
 
@@ -28,7 +29,6 @@ __all__ = ["OnBehalfOf"]
 P = ParamSpec("P")
 R = TypeVar("R")
 _KEY = "obo_middleware"
-_PREFIX = "OBO_"
 
 
 class OnBehalfOf:
@@ -51,7 +51,7 @@ class OnBehalfOf:
         """
         if _KEY in app.extensions:
             raise ConfigurationError("init_app was called twice for this app: call it once, where the app is made.")
-        middleware = wsgi.OnBehalfOfMiddleware(app.wsgi_app, settings or _settings_from_config(app.config))
+        middleware = wsgi.OnBehalfOfMiddleware(app.wsgi_app, settings or Settings.from_config(app.config))
         app.extensions[_KEY] = middleware.runtime
         app.wsgi_app = middleware  # type: ignore[method-assign]  # Flask's documented way to add middleware
         for kind in Answerable:
@@ -85,8 +85,13 @@ class OnBehalfOf:
         return self.context.client(name)
 
     def app_client(self, name: str) -> httpx.Client:
-        """Return the ``httpx.Client`` that calls an API as the application itself."""
-        return self.context.app_client(name)
+        """Return the ``httpx.Client`` that calls an API as the application itself; outside of requests too.
+
+        There it needs an app context, as Flask's commands have one.
+        """
+        if flask.has_request_context():
+            return self.context.app_client(name)
+        return self._whole.blocking_app_client(name)
 
     def forget_blocking(self, user: User | None = None, *, tenant_id: str = "", object_id: str = "") -> None:
         """Forget a user in every worker, as :meth:`obo_middleware.OnBehalfOf.forget` does; needs an app context."""
@@ -147,13 +152,7 @@ def _guarding(check: Callable[[], User]) -> Callable[[Callable[P, R]], Callable[
     return decorate
 
 
-def _settings_from_config(config: dict[str, Any]) -> Settings:
-    """Return the settings in a Flask configuration: its names with ``OBO_`` before them, in capitals."""
-    given = {name[len(_PREFIX) :].lower(): value for name, value in config.items() if name.startswith(_PREFIX)}
-    return Settings.from_env(**given)
-
-
 def _answer(error: Exception) -> flask.Response:
     context = flask.request.environ[wsgi.ENVIRON_KEY]
-    reply = flask.current_app.extensions[_KEY].reply(error, context.user)
+    reply = context.answer_to(error)
     return flask.Response(reply.body, status=reply.status, headers=list(reply.headers))

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from credentials.kernel import Flight, Forget, Load, Name, Operation, StoreError, renew_in_children
+from credentials.kernel import Flight, Forget, Load, Name, Operation, StoreError, event, renew_in_children
 from obo_middleware._breaker import CircuitBreaker, State
 from obo_middleware._outbox import Outbox
 from obo_middleware._redis_clients import REFUSED, REPLIED, Address
@@ -189,7 +189,10 @@ class RedisTokenStore:
     # Start and end.
 
     def check(self) -> str:
-        """Connect, and raise :class:`ConfigurationError` for a wrong password or key; a store may be down now."""
+        """Connect, and return why the store is down now, or an empty text.
+
+        Raises :class:`ConfigurationError` for a wrong password or key.
+        """
         known, refused = True, ""
         try:
             client = self._connections.client(PATIENCE)
@@ -200,8 +203,9 @@ class RedisTokenStore:
         except REFUSED as error:
             refused = type(error).__name__
         except Exception as error:  # noqa: BLE001  # it may be up later; requests do without
-            _logger.warning("the shared cache is not available at start: %s", type(error).__name__)
-            return ""
+            extra = event("obo.shared_cache.unavailable_at_start")
+            _logger.warning("the shared cache is not available at start: %s", type(error).__name__, extra=extra)
+            return type(error).__name__
         if refused:
             raise wrong("token_store", f"refuses our user or password ({refused})", "correct the URL or the options")
         if not known:
@@ -256,9 +260,8 @@ class RedisTokenStore:
         out = state != "closed"
         if out != self._out:  # an outage is said when it begins and when it ends, and not with every try
             self._out = out
-            _logger.log(
-                logging.WARNING if out else logging.INFO, "the circuit breaker of the shared cache is %s", state
-            )
+            level, extra = logging.WARNING if out else logging.INFO, event("obo.shared_cache.breaker")
+            _logger.log(level, "the circuit breaker of the shared cache is %s", state, extra=extra)
 
 
 def _secret_keys(keys: Sequence[SecretKey | str] | SecretKey | str | None) -> Sequence[SecretKey]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from obo_middleware._challenge import Reply
 from obo_middleware._context import BlockingContext
+from obo_middleware._environ import AUTHORIZATION, key_of, trace_of, values_of
 from obo_middleware._on_behalf_of import OnBehalfOf, runtime_of
 from obo_middleware._runtime import Answerable
 from obo_middleware._settings import Settings
@@ -36,8 +37,7 @@ class OnBehalfOfMiddleware:
     def __init__(self, app: App, settings: Settings | None = None, *, obo: OnBehalfOf | None = None) -> None:
         self._app = app
         self.runtime = runtime_of(settings, obo)
-        # PEP 3333, and RFC 3875 section 4.1.18: how a header's name stands in the environment.
-        self._proxy_key = "HTTP_" + self.runtime.proxy_header.upper().replace("-", "_")
+        self._proxy_key = key_of(self.runtime.proxy_header)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Run the app for one request, or answer in its place."""
@@ -48,7 +48,7 @@ class OnBehalfOfMiddleware:
         try:
             context = self._context(environ)
         except Exception as error:  # noqa: BLE001  # whatever goes wrong here, nobody must get past it
-            return _answer(self.runtime.reply(error, None), environ, start_response)
+            return _answer(self.runtime.reply(error, None, trace_of(environ)), environ, start_response)
         environ[ENVIRON_KEY] = context
         late = functools.partial(self._answer_late, context, environ, start_response)
         try:
@@ -62,24 +62,19 @@ class OnBehalfOfMiddleware:
 
     def _context(self, environ: Environ) -> BlockingContext:
         runtime = self.runtime
-        values = _values_of(environ, "HTTP_AUTHORIZATION")
-        proxied = _values_of(environ, self._proxy_key) if runtime.proxy_header else []
+        values = values_of(environ, AUTHORIZATION)
+        proxied = values_of(environ, self._proxy_key) if runtime.proxy_header else []
         path, method = _path_of(environ), environ["REQUEST_METHOD"]
         valid = runtime.known(values, path, method, proxied)
         if valid is None:
             valid = runtime.blocking_driver.run(runtime.admit_flow(values, path, method, proxied))
-        return BlockingContext(runtime, valid)
+        return BlockingContext(runtime, valid, trace=functools.partial(trace_of, environ))
 
     def _answer_late(
         self, context: BlockingContext, environ: Environ, start_response: StartResponse, error: Exception
     ) -> Iterable[bytes]:
         exc_info = (type(error), error, error.__traceback__)
-        return _answer(self.runtime.reply(error, context.user), environ, start_response, exc_info)
-
-
-def _values_of(environ: Environ, key: str) -> list[bytes]:
-    header = environ.get(key)
-    return [] if header is None else [header.encode("latin-1", "replace")]
+        return _answer(context.answer_to(error), environ, start_response, exc_info)
 
 
 def _path_of(environ: Environ) -> str:
@@ -91,7 +86,7 @@ def _path_of(environ: Environ) -> str:
 class _Body:
     """The app's answer; its end is the end of the request. An app that is a generator fails here first, if it fails.
 
-    PEP 3333 lets a server ask for the parts of several answers by turns in one thread, and close one in another.
+    PEP 3333 lets a server close it in another thread than the one that asked for its parts.
     """
 
     def __init__(
@@ -102,13 +97,8 @@ class _Body:
         self._late = late
 
     def __iter__(self) -> Iterator[bytes]:
-        run = self._context.run
         try:
-            parts = run(iter, self._body)
-            while True:
-                yield run(next, parts)
-        except StopIteration:
-            return
+            yield from self._context.steps(self._body)
         except Answerable as error:
             yield from self._late(error)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,3 +33,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def nothing_at_hand() -> None:
     """Begin with no request at hand: tests share a thread, and one may leave what only its own app would end."""
     _at_hand.set(None)
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Put back what signals do, since a command sets it."""
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(kind) for kind in kinds]
+    yield
+    for kind, handler in zip(kinds, before, strict=True):
+        signal.signal(kind, handler)

@@ -10,8 +10,11 @@ or by `python -m obo_middleware.testing` for programs in other processes. Needs 
 `uvicorn`, and `trustme` for TLS. Nothing here is fit for production: the secrets are printed on the box.
 
 Where the double differs from Entra on purpose: a token carries the scopes that were asked for and not all that were
-ever consented to; there is no single sign-on, so that each interactive sign-in shows the page; signing in there
-consents to what is asked and proves every factor; and after `revoke()` a token request without the claims of the
+ever consented to; unless it is made with `interactive=True` there is no single sign-on, so that each interactive
+sign-in shows the page, and signing in there consents to what is asked and proves every factor; with it, no password is
+asked for, every phone shows the same code, and a browser keeps one account only; `common` knows no personal accounts;
+a sign-out needs no `id_token_hint`, and may lead to the redirect URIs of any application; the token endpoint answers
+preflights of registered single-page apps only; and after `revoke()` a token request without the claims of the
 challenge is answered with a token the resource refuses again, so that a test sees who does not pass claims on.
 """
 

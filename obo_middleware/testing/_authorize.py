@@ -1,19 +1,17 @@
-"""Judge requests to the authorization endpoint and draw its pages (RFC 6749 section 4.1, RFC 7636)."""
+"""Judge requests to the authorization endpoint and that of sign-out (RFC 6749 section 4.1, RFC 7636)."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 from ._errors import EntraError, missing_parameter
 from ._grant import ClaimsRequest, WantedScopes
-from ._registrations import Application, User
+from ._pages import posting_page
+from ._registrations import Application
 from ._scopes import parse_claims, parse_scopes
 from ._state import State
-
-_STYLE = "body{font:16px system-ui;max-width:30em;margin:4em auto}button{font:inherit;padding:.5em 1em}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +22,7 @@ class ReturnAddress:
     redirect_uri: str
     response_mode: str
     state: str | None
+    spa: bool = False
 
     def url(self, answer: Mapping[str, str]) -> str:
         """Return the redirect URI with an answer added."""
@@ -33,9 +32,7 @@ class ReturnAddress:
 
     def form(self, answer: Mapping[str, str]) -> str:
         """Return a page that posts an answer to the redirect URI (OAuth 2.0 Form Post Response Mode)."""
-        action = html.escape(self.redirect_uri)
-        body = f'<form method="post" action="{action}">{_hidden(self._members(answer))}<button>Go on</button></form>'
-        return _page("Working...", body + "<script>document.forms[0].submit()</script>")
+        return posting_page(self.redirect_uri, self._members(answer))
 
     def _members(self, answer: Mapping[str, str]) -> dict[str, str]:
         return dict(answer) | ({} if self.state is None else {"state": self.state})
@@ -53,11 +50,14 @@ class SignInRequest:
 
 def judge_return_address(state: State, params: Mapping[str, str]) -> ReturnAddress:
     """Judge client and redirect URI; an error here is shown to the user, never sent to an unknown address."""
-    client_id, uri = _need(params, "client_id"), _need(params, "redirect_uri")
+    client_id = _need(params, "client_id")
     client = state.apps.get(client_id)
     if client is None:
         raise EntraError(700016, f"Application with identifier '{client_id}' was not found in the directory.")
-    if not any(_matches(registered, uri) for registered in client.redirect_uris):
+    # An address that is left out is the registered one, as with the links that ask for consent.
+    uri = params.get("redirect_uri") or next(iter(client.redirect_uris), "")
+    spa = uri in client.spa_redirect_uris
+    if not spa and not _is_registered(client.redirect_uris, uri):
         raise EntraError(
             50011,
             f"The redirect URI '{uri}' specified in the request does not match the redirect URIs configured "
@@ -66,22 +66,20 @@ def judge_return_address(state: State, params: Mapping[str, str]) -> ReturnAddre
     mode = params.get("response_mode", "query")
     if mode not in ("query", "fragment", "form_post"):
         raise EntraError(90023, f"The 'response_mode' '{mode}' is not supported here.")
-    return ReturnAddress(client, uri, mode, params.get("state"))
+    return ReturnAddress(client, uri, mode, params.get("state"), spa)
 
 
-def judge_sign_in_request(state: State, client: Application, params: Mapping[str, str]) -> SignInRequest:
+def judge_sign_in_request(state: State, address: ReturnAddress, params: Mapping[str, str]) -> SignInRequest:
     """Judge the rest of an authorization request; an error here goes back to the client."""
     kind = _need(params, "response_type")
     if kind != "code":
         raise EntraError(700054, f"response_type '{kind}' is not enabled for the application.")
     challenge = params.get("code_challenge")
-    if challenge is None and client.public:
+    if challenge is None and (address.client.public or address.spa):
         raise EntraError(9002325, "Proof Key for Code Exchange is required for this application.")
     if challenge is not None and params.get("code_challenge_method") != "S256":
         raise EntraError(90023, "The 'code_challenge_method' must be 'S256'.")
     wanted = parse_scopes(state, _need(params, "scope"))
-    if params.get("prompt") == "none":
-        raise EntraError(50058, "A silent sign-in request was sent but no user is signed in.")
     return SignInRequest(wanted, parse_claims(params.get("claims")), challenge, params.get("nonce"))
 
 
@@ -90,6 +88,16 @@ def _need(params: Mapping[str, str], name: str) -> str:
     if not value:
         raise missing_parameter(name)
     return value
+
+
+def _is_registered(registered: Iterable[str], uri: str) -> bool:
+    return any(_matches(one, uri) for one in registered)
+
+
+def may_return_to(state: State, uri: str) -> bool:
+    """Tell whether a browser may be sent there after a sign-out: to the redirect URIs of the applications only."""
+    apps = state.apps.values()
+    return any(uri in app.spa_redirect_uris or _is_registered(app.redirect_uris, uri) for app in apps)
 
 
 def _matches(registered: str, given: str) -> bool:
@@ -102,38 +110,4 @@ def _matches(registered: str, given: str) -> bool:
         and one.scheme == other.scheme == "http"
         and (one.path or "/") == (other.path or "/")
         and not other.username
-    )
-
-
-def login_page(tenant: str, client: Application, users: Iterable[User], params: Mapping[str, str]) -> str:
-    """Draw the page that lists who may sign in; each button sends the request on with a user."""
-    buttons = "".join(
-        f'<p><button name="user" value="{html.escape(user.object_id)}">{html.escape(user.display_name)}'
-        f" &lt;{html.escape(user.user_principal_name)}&gt;</button></p>"
-        for user in users
-    )
-    body = (
-        f"<h1>Sign in</h1><p>to <b>{html.escape(client.name)}</b>, and accept what it asks for: "
-        f"{html.escape(params.get('scope', ''))}</p>"
-        f'<form method="post" action="/{html.escape(tenant)}/login">{_hidden(params)}{buttons}</form>'
-    )
-    return _page("Sign in to LocalEntra", body)
-
-
-def _hidden(members: Mapping[str, str]) -> str:
-    return "".join(
-        f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
-        for name, value in members.items()
-    )
-
-
-def error_page(error: EntraError) -> str:
-    """Draw the page a user sees when the request itself cannot be trusted."""
-    return _page("Sign in", f"<h1>Sorry, but we're having trouble signing you in.</h1><p>{html.escape(str(error))}</p>")
-
-
-def _page(title: str, body: str) -> str:
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{_STYLE}</style><body>{body}</body></html>"
     )

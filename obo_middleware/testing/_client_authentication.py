@@ -36,12 +36,13 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class TokenCall:
-    """A request to the token endpoint: tenant as the URL names it, form, time in epoch seconds."""
+    """A request to the token endpoint: tenant as the URL names it, form, time in epoch seconds, `Origin`."""
 
     tenant_name: str
     tenant: Tenant | None
     form: Mapping[str, str]
     now: float
+    origin: str | None = None
 
     def need(self, name: str) -> str:
         """Return a form field; raise AADSTS900144 if it is missing or empty."""

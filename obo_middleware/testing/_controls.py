@@ -13,7 +13,7 @@ from ._records import TokenRequest
 from ._registrations import Application, User
 from ._state import State
 
-ENDPOINTS = ("token", "metadata", "jwks", "instance", "authorize", "login")
+ENDPOINTS = ("token", "metadata", "jwks", "instance", "authorize", "login", "logout")
 """Names of LocalEntra's endpoints, for faults and counters."""
 
 

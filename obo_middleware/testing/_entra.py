@@ -37,7 +37,8 @@ class LocalEntra(Directory, Controls):
     `token_lifetime` and `refresh_in` are seconds; `think_time` is the seconds the token endpoint waits before
     it answers; `clock` returns epoch seconds; `graph_identifier_uri` is what Graph is called in scopes and
     audiences; `single_use_assertions` refuses a client assertion whose `jti` was seen, and
-    `single_use_refresh_tokens` a refresh token that was redeemed, which Entra does not.
+    `single_use_refresh_tokens` a refresh token that was redeemed, which Entra does not; `interactive` signs users in
+    as a person meets it, with single sign-on, a page for the second factor and one for consent.
 
     Use it in a `with` statement, or call `start()` and `stop()`; it can be started again.
     """
@@ -55,6 +56,7 @@ class LocalEntra(Directory, Controls):
         graph_identifier_uri: str = GRAPH_IDENTIFIER_URI,
         single_use_assertions: bool = False,
         single_use_refresh_tokens: bool = False,
+        interactive: bool = False,
     ) -> None:
         self.host = host
         self._port = port
@@ -66,7 +68,8 @@ class LocalEntra(Directory, Controls):
         self._state = State(
             single_use_assertions=single_use_assertions, single_use_refresh_tokens=single_use_refresh_tokens
         )
-        self._provider = Provider(self._state, Lifetimes(token_lifetime, refresh_in), clock, self._faults)
+        lifetimes = Lifetimes(token_lifetime, refresh_in)
+        self._provider = Provider(self._state, lifetimes, clock, self._faults, interactive=interactive)
         users = [
             make_user("alice", default_tenant(), "Alice Adams"),
             make_user("bob", default_tenant(), "Bob Brown"),

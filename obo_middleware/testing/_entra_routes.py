@@ -10,19 +10,23 @@ from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from ._authorize import ReturnAddress, error_page, judge_return_address, judge_sign_in_request, login_page
+from ._cross_origin import CrossOrigin, spa_origins
 from ._errors import EntraError, correlation_id, missing_parameter
 from ._metadata import instance_discovery, key_document, openid_configuration
 from ._provider import Provider
 from ._records import TokenRequest
+from ._sign_in_routes import authorize, login, logout, read_form
 
 OWN_USER_AGENT = "LocalGraph"
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
 _NOT_STORED = _JSON | {"Cache-Control": "no-store, no-cache", "Pragma": "no-cache"}
+
+_PUBLIC = frozenset({"metadata", "jwks", "instance"})
+"""What pages of any origin may read."""
 
 Answer = Callable[[Provider, Request], Awaitable[Response]]
 
@@ -81,8 +85,8 @@ class _TokenEndpoint:
 
     def _exchange(self, request: Request, pairs: list[tuple[str, str]]) -> tuple[Response, EntraError | None]:
         try:
-            form = _form(request, pairs)
-            document = self._provider.exchange(request.path_params["tenant"], form)
+            form = read_form(request, pairs)
+            document = self._provider.exchange(request.path_params["tenant"], form, request.headers.get("origin"))
         except EntraError as error:
             return _refusal(self._provider, request, error), error
         return _json(document, _NOT_STORED), None
@@ -95,16 +99,6 @@ def _refusal(provider: Provider, request: Request, error: EntraError) -> Respons
 
 def _json(document: Mapping[str, Any], headers: Mapping[str, str] = _JSON) -> Response:
     return Response(json.dumps(document).encode(), 200, dict(headers))
-
-
-def _form(request: Request, pairs: list[tuple[str, str]]) -> dict[str, str]:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        raise missing_parameter("grant_type")
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        raise EntraError(9000411, "The request is not properly formatted. A parameter is duplicated.")
-    return form
 
 
 def _record(
@@ -150,43 +144,6 @@ async def _instance(provider: Provider, request: Request) -> Response:
     return _json(instance_discovery(provider.state, endpoint))
 
 
-async def _authorize(provider: Provider, request: Request) -> Response:
-    return _sign_in(provider, request.path_params["tenant"], dict(request.query_params), None)
-
-
-async def _login(provider: Provider, request: Request) -> Response:
-    pairs = parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
-    form = _form(request, pairs)
-    return _sign_in(provider, request.path_params["tenant"], form, form.pop("user", ""))
-
-
-def _sign_in(provider: Provider, tenant: str, params: dict[str, str], user: str | None) -> Response:
-    state = provider.state
-    with provider.lock:
-        users = list(state.users.values())
-        try:
-            found = state.tenant(tenant)
-            address = judge_return_address(state, params)
-        except EntraError as error:
-            return HTMLResponse(error_page(error), error.status)
-        try:
-            wanted = judge_sign_in_request(state, address.client, params)
-        except EntraError as error:
-            return _send_back(address, {"error": error.error, "error_description": str(error)})
-    here = [one for one in users if found is None or one.tenant_id == found.tenant_id]
-    chosen = next((one for one in here if one.object_id == user), None)
-    if chosen is None:
-        return HTMLResponse(login_page(tenant, address.client, here, params))
-    code = provider.issue_code(address.client, address.redirect_uri, wanted, chosen)
-    return _send_back(address, {"code": code})
-
-
-def _send_back(address: ReturnAddress, answer: Mapping[str, str]) -> Response:
-    if address.response_mode == "form_post":
-        return HTMLResponse(address.form(answer), headers={"Cache-Control": "no-store"})
-    return RedirectResponse(address.url(answer), 302)
-
-
 def build_app(provider: Provider, local_routes: list[Route]) -> Starlette:
     """Return the ASGI application of a provider, with the routes for load tests in other processes."""
     table: list[tuple[str, str, str, Answer]] = [
@@ -195,9 +152,23 @@ def build_app(provider: Provider, local_routes: list[Route]) -> Starlette:
         ("GET", "/{tenant}/discovery/v2.0/keys", "jwks", _keys(2)),
         ("GET", "/{tenant}/discovery/keys", "jwks", _keys(1)),
         ("GET", "/{tenant}/discovery/instance", "instance", _instance),
-        ("GET", "/{tenant}/oauth2/v2.0/authorize", "authorize", _authorize),
-        ("POST", "/{tenant}/login", "login", _login),
+        ("GET", "/{tenant}/oauth2/v2.0/authorize", "authorize", authorize),
+        ("POST", "/{tenant}/login", "login", login),
+        ("GET", "/{tenant}/oauth2/v2.0/logout", "logout", logout),
     ]
-    routes = [Route(path, _Endpoint(provider, name, answer), methods=[method]) for method, path, name, answer in table]
-    token = Route("/{tenant}/oauth2/v2.0/token", _TokenEndpoint(provider), methods=["POST"])
+    routes = [_route(provider, *row) for row in table]
+    redeem = CrossOrigin(_TokenEndpoint(provider), "POST, OPTIONS", lambda origin: _single_page_app(provider, origin))
+    token = Route("/{tenant}/oauth2/v2.0/token", redeem, methods=["POST", "OPTIONS"])
     return Starlette(routes=[token, *routes, *local_routes])
+
+
+def _route(provider: Provider, method: str, path: str, name: str, answer: Answer) -> Route:
+    endpoint = _Endpoint(provider, name, answer)
+    if name not in _PUBLIC:
+        return Route(path, endpoint, methods=[method])
+    return Route(path, CrossOrigin(endpoint, "GET, OPTIONS", lambda _: "*"), methods=[method, "OPTIONS"])
+
+
+def _single_page_app(provider: Provider, origin: str) -> str | None:
+    with provider.lock:
+        return origin if origin.lower() in spa_origins(provider.state.apps.values()) else None

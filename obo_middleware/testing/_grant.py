@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+import secrets
+from dataclasses import dataclass, field, replace
 
 from ._jws import MalformedTokenError, decode_base64url, encode_base64url
 from ._registrations import Application, Tenant, User
@@ -31,6 +32,14 @@ class SignIn:
 
 
 @dataclass(frozen=True, slots=True)
+class BrowserSession:
+    """Who is signed in with a browser. `canary` stands in its pages, so that no other site can answer for the user."""
+
+    sign_in: SignIn
+    canary: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimsRequest:
     """The part of a `claims` parameter Entra acts on (OpenID Connect Core section 5.5)."""
 
@@ -38,6 +47,7 @@ class ClaimsRequest:
     not_before: int | None = None
     contexts: tuple[str, ...] = ()
     contexts_essential: bool = False
+    policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,8 @@ class Spent:
 class Grant:
     """Everything the mint needs to know to issue tokens; `sign_in` is None for the application itself.
 
-    `proof` is how the client authenticated: "0" not at all, "1" by secret, "2" by certificate or assertion.
+    `proof` is how the client authenticated: "0" not at all, "1" by secret, "2" by certificate or assertion;
+    `spa_until` is the epoch second at which a single-page app's refresh tokens end, None for other clients.
     """
 
     tenant: Tenant
@@ -77,20 +88,22 @@ class Grant:
     reserved: frozenset[str] = frozenset()
     capabilities: tuple[str, ...] = ()
     nonce: str | None = None
+    spa_until: float | None = None
     spent: Spent = Spent()
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshGrant:
-    """What stands behind a refresh token."""
+    """What stands behind a refresh token; `spa_until` as in `Grant`."""
 
     client_id: str
     sign_in: SignIn
+    spa_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CodeGrant:
-    """What stands behind an authorization code; `expires_on` is epoch seconds."""
+    """What stands behind an authorization code; `expires_on` is epoch seconds, `spa` a single-page app's code."""
 
     client_id: str
     redirect_uri: str
@@ -99,6 +112,7 @@ class CodeGrant:
     expires_on: float
     code_challenge: str | None = None
     nonce: str | None = None
+    spa: bool = False
 
 
 def make_uti(generation: int) -> str:

@@ -85,6 +85,20 @@ class LocalGraph:
         """Return the URL every endpoint begins with, as in https://graph.microsoft.com/v1.0."""
         return f"{self.server.url}/v1.0"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables that tell an app of both: those of `Settings.from_env`, and `GRAPH_BASE_URL`."""
+        entra = self._entra
+        found = {
+            "AZURE_TENANT_ID": entra.tenant_id,
+            "AZURE_CLIENT_ID": entra.api.client_id,
+            "AZURE_CLIENT_SECRET": entra.api.secret,
+            "AZURE_AUTHORITY_HOST": entra.authority,
+            "OBO_ALLOW_LOCAL_ISSUER": "true",
+            "GRAPH_BASE_URL": self.base_url,
+        }
+        return found | ({"SSL_CERT_FILE": str(entra.ca_pem_path)} if entra.tls else {})
+
     # What the endpoints ask
 
     async def admit(self, token: str) -> Caller:

@@ -15,19 +15,24 @@ from dataclasses import replace
 from typing import Any
 
 from ._client_authentication import Client, TokenCall, judge_client
+from ._cross_origin import SPA_LIFETIME, check_origin
 from ._errors import EntraError
 from ._grant import ClaimsRequest, Grant, SignIn, Spent, WantedScopes, generation_of, renewed
 from ._registrations import Application, Tenant, User
 from ._scopes import application_roles, delegated_scopes, parse_claims, parse_scopes
-from ._state import State
+from ._state import MFA_POLICY_ID, State
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_POLICY_ID = "f3b9c0de-1a2b-4c3d-8e4f-5a6b7c8d9e0f"
 
 
-def judge_token_request(state: State, tenant: str, form: Mapping[str, str], now: float) -> Grant:
-    """Judge a request to a tenant's token endpoint at a time in epoch seconds; raise `EntraError`."""
-    call = TokenCall(tenant, state.tenant(tenant), form, now)
+def judge_token_request(
+    state: State, tenant: str, form: Mapping[str, str], now: float, origin: str | None = None
+) -> Grant:
+    """Judge a request to a tenant's token endpoint at a time in epoch seconds; raise `EntraError`.
+
+    `origin` is the `Origin` header that browsers send, None for other clients.
+    """
+    call = TokenCall(tenant, state.tenant(tenant), form, now, origin)
     name = call.need("grant_type")
     judge = _JUDGES.get(name)
     if judge is None:
@@ -133,7 +138,7 @@ def _delegated_grant(
 ) -> Grant:
     scopes = delegated_scopes(state, client.app, sign_in.user, wanted)
     asked = parse_claims(call.form.get("claims"))
-    _check_multifactor(state, sign_in, wanted.resource)
+    _check_multifactor(state, sign_in, wanted.resource, asked)
     sign_in = _check_session(state, _with_contexts(sign_in, asked), asked)
     return Grant(
         tenant,
@@ -149,9 +154,10 @@ def _delegated_grant(
     )
 
 
-def _check_multifactor(state: State, sign_in: SignIn, resource: Application) -> None:
-    if state.needs_mfa(sign_in.user, resource) and not sign_in.has_mfa:
-        raise _interaction_required(resource, {"capolids": {"essential": True, "values": [_POLICY_ID]}})
+def _check_multifactor(state: State, sign_in: SignIn, resource: Application, asked: ClaimsRequest) -> None:
+    """Apply the rules for a resource, and those that the claims of somebody else's challenge name."""
+    if state.needs_mfa(sign_in.user, resource, asked.policies) and not sign_in.has_mfa:
+        raise _interaction_required(resource, {"capolids": {"essential": True, "values": [MFA_POLICY_ID]}})
 
 
 def _interaction_required(resource: Application, member: Mapping[str, Any]) -> EntraError:
@@ -203,12 +209,25 @@ def _refresh_token(state: State, call: TokenCall) -> Grant:
     stored = state.refresh_tokens.get(call.need("refresh_token"))
     if stored is None or stored.client_id != client.app.client_id:
         raise EntraError(9002313, "Invalid request. Request is malformed or invalid.")
+    _check_spa_lifetime(stored.spa_until, call.now)
+    check_origin(client.app, call.origin, spa=stored.spa_until is not None)
     tenant = _tenant_of(state, call, stored.sign_in.user)
     wanted = parse_scopes(state, call.need("scope"))
     # A refresh token always brings the next one (Microsoft identity platform, "Refresh tokens").
     wanted = replace(wanted, reserved=wanted.reserved | {"offline_access"})
     grant = _delegated_grant(state, call, client, stored.sign_in, wanted, tenant=tenant)
-    return replace(grant, spent=replace(grant.spent, refresh_token=call.form["refresh_token"]))
+    spent = replace(grant.spent, refresh_token=call.form["refresh_token"])
+    return replace(grant, spa_until=stored.spa_until, spent=spent)
+
+
+def _check_spa_lifetime(until: float | None, now: float) -> None:
+    if until is not None and until <= now:
+        raise EntraError(
+            700084,
+            "The refresh token was issued to a single page app (SPA), and therefore has a fixed, limited lifetime of "
+            "1.00:00:00, which can't be extended. It is now expired and a new sign in request must be sent by the SPA "
+            "to the sign in page.",
+        )
 
 
 def _tenant_of(state: State, call: TokenCall, user: User) -> Tenant:
@@ -233,10 +252,12 @@ def _authorization_code(state: State, call: TokenCall) -> Grant:
         raise EntraError(70008, "The provided authorization code has expired. Send a new interactive request.")
     if call.form.get("redirect_uri") != stored.redirect_uri:
         raise EntraError(70000, "Provided grant is invalid: the 'redirect_uri' is not the one the code is for.")
+    check_origin(client.app, call.origin, spa=stored.spa)
     _check_code_verifier(stored.code_challenge, call)
     tenant = _tenant_of(state, call, stored.sign_in.user)
     grant = _delegated_grant(state, call, client, stored.sign_in, stored.wanted, tenant=tenant)
-    return replace(grant, nonce=stored.nonce, spent=replace(grant.spent, code=code))
+    until = call.now + SPA_LIFETIME if stored.spa else None
+    return replace(grant, nonce=stored.nonce, spa_until=until, spent=replace(grant.spent, code=code))
 
 
 def _check_code_verifier(challenge: str | None, call: TokenCall) -> None:

@@ -1,4 +1,4 @@
-"""Endpoints no real provider has: for load tests that run in another process."""
+"""Endpoints no real provider has: for people and load tests, whose programs run in other processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import Any, Protocol
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 
@@ -24,7 +24,10 @@ class LocalControl(Protocol):
 
 
 def local_routes(entra: LocalControl) -> list[Route]:
-    """Return `GET /_local/stats`, `POST /_local/sign-in` and `POST /_local/reset`; no counter counts them."""
+    """Return `/_local/stats`, `/_local/token/{user}` (a token's text alone), `/_local/sign-in` and `/_local/reset`.
+
+    No counter counts requests to them.
+    """
 
     async def stats(request: Request) -> Response:
         request.scope["local.server"].leave_out(request.scope)
@@ -40,6 +43,16 @@ def local_routes(entra: LocalControl) -> list[Route]:
             return JSONResponse({"error": f"{type(error).__name__}: {error}"}, 400)
         return JSONResponse({"access_token": token, "token_type": "Bearer"})
 
+    async def token(request: Request) -> Response:
+        request.scope["local.server"].leave_out(request.scope)
+        user = request.path_params["user"]
+        try:
+            return PlainTextResponse(
+                entra.sign_in(user, scopes=("access_as_user",)), headers={"Cache-Control": "no-store"}
+            )
+        except KeyError:
+            return PlainTextResponse(f"there is no user {user!r}\n", 404)
+
     async def reset(request: Request) -> Response:
         request.scope["local.server"].leave_out(request.scope)
         entra.reset_counts()
@@ -48,5 +61,6 @@ def local_routes(entra: LocalControl) -> list[Route]:
     return [
         Route("/_local/stats", stats, methods=["GET"]),
         Route("/_local/sign-in", sign_in, methods=["POST"]),
+        Route("/_local/token/{user}", token, methods=["GET"]),
         Route("/_local/reset", reset, methods=["POST"]),
     ]

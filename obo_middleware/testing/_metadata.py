@@ -33,6 +33,8 @@ def openid_configuration(state: State, name: str, version: int) -> dict[str, Any
         "issuer": state.issuer(_TEMPLATE if tenant is None else tenant.tenant_id, version),
         "request_uri_parameter_supported": False,
         "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+        "end_session_endpoint": f"{base}/oauth2/v2.0/logout",
+        "http_logout_supported": True,
         "code_challenge_methods_supported": ["S256"],
         "claims_supported": [
             "sub",

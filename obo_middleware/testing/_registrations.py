@@ -116,7 +116,7 @@ class Application:
     `scopes` and `roles` are what this application exposes; `delegated` and `application` map the client id
     of a resource to what this application may ask of it; `token_version` is the kind of access token it
     receives (`accessTokenAcceptedVersion`, 1 or 2); `admin_consent` tells that an administrator consented to
-    all of `delegated`.
+    all of `delegated`. `spa_redirect_uris` are those of a single-page app: their origins may redeem from a browser.
     """
 
     name: str
@@ -130,6 +130,7 @@ class Application:
     delegated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     application: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     redirect_uris: tuple[str, ...] = ()
+    spa_redirect_uris: tuple[str, ...] = ()
     public: bool = False
     token_version: int = 2
     admin_consent: bool = True

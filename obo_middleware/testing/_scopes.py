@@ -125,6 +125,7 @@ def parse_claims(text: str | None) -> ClaimsRequest:
         not_before=int(not_before) if not_before.isdecimal() else None,
         contexts=_values(members.get("acrs", {})),
         contexts_essential=members.get("acrs", {}).get("essential") in (True, "true"),
+        policies=_values(members.get("capolids", {})),
     )
 
 

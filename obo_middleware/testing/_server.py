@@ -97,7 +97,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-    except OSError:
+    except (OSError, OverflowError):  # the second is Python's, for a number that is no port
         listener.close()
         raise
     listener.listen(2048)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ._errors import EntraError
-from ._grant import CodeGrant, RefreshGrant, generation_of
+from ._grant import BrowserSession, CodeGrant, RefreshGrant, generation_of
 from ._jws import MalformedTokenError, ParsedToken, SigningKey, parse, verify
 from ._registrations import GRAPH_CLIENT_ID, Application, Tenant, User, default_tenant
 
 SHARED_TENANTS = ("common", "organizations")
+MFA_POLICY_ID = "f3b9c0de-1a2b-4c3d-8e4f-5a6b7c8d9e0f"
+"""The conditional access policy that asks for more than one factor, as claims name it (`capolids`)."""
 _VERIFIED_LIMIT = 20_000
 
 
@@ -42,6 +44,7 @@ class State:
     codes: dict[str, CodeGrant] = field(default_factory=dict)
     spent_codes: set[str] = field(default_factory=set)
     refresh_tokens: dict[str, RefreshGrant] = field(default_factory=dict)
+    browser_sessions: dict[str, BrowserSession] = field(default_factory=dict)
     spent_assertion_ids: set[str] = field(default_factory=set)
     verified: dict[str, ParsedToken] = field(default_factory=dict)
 
@@ -103,10 +106,13 @@ class State:
         default = client.admin_consent and scope in client.delegated.get(resource.client_id, ())
         return self.consents.get(key, default)
 
-    def needs_mfa(self, user: User, resource: Application) -> bool:
-        """Tell whether a conditional access rule asks this user for more than one factor at this resource."""
-        users, resources = (None, user.object_id), (None, resource.client_id)
-        return any((one, other) in self.mfa_rules for one in users for other in resources)
+    def needs_mfa(self, user: User, resource: Application, policies: Collection[str] = ()) -> bool:
+        """Tell whether a conditional access rule asks this user for more than one factor at this resource.
+
+        With the policy's id among `policies`, as in the claims of a challenge, a rule for any resource counts.
+        """
+        asked = {place for who, place in self.mfa_rules if who in (None, user.object_id)}
+        return bool(asked) if MFA_POLICY_ID in policies else not asked.isdisjoint((None, resource.client_id))
 
     # Sessions and tokens
 
@@ -162,5 +168,6 @@ class State:
 
     def forget_keys(self) -> None:
         """Forget the keys and everything that was signed or handed out with them."""
-        for memory in (self.keys, self.retired_keys, self.verified, self.codes, self.refresh_tokens):
+        handed_out = (self.codes, self.refresh_tokens, self.browser_sessions)
+        for memory in (self.keys, self.retired_keys, self.verified, *handed_out):
             memory.clear()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import ssl
 import tempfile
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 
 class ThrowAwayCa:
@@ -19,7 +24,9 @@ class ThrowAwayCa:
 
         self._authority = trustme.CA()
         self.pem: bytes = self._authority.cert_pem.bytes()
-        self._names = tuple(dict.fromkeys((host, "127.0.0.1", "localhost")))
+        names = dict.fromkeys((host, "127.0.0.1", "localhost"))
+        # One certificate for every server: a person accepts it once, since browsers remember certificate and host.
+        self._certificate = self._authority.issue_cert(*names)
         descriptor, self.pem_path = tempfile.mkstemp(prefix="local-entra-ca-", suffix=".pem")
         with os.fdopen(descriptor, "wb") as file:
             file.write(self.pem)
@@ -27,8 +34,16 @@ class ThrowAwayCa:
     def server_context(self) -> ssl.SSLContext:
         """Return the context of a server that presents a certificate of this authority."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert(*self._names).configure_cert(context)
+        self._certificate.configure_cert(context)
         return context
+
+    @property
+    def public_key_pin(self) -> str:
+        """Return the SHA-256 of the servers' public key in base64, as Chromium takes it on its command line."""
+        chain = self._certificate.cert_chain_pems[0].bytes()
+        key = x509.load_pem_x509_certificate(chain).public_key()
+        info = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return base64.b64encode(hashlib.sha256(info).digest()).decode()
 
     def client_context(self) -> ssl.SSLContext:
         """Return the context of a client that trusts this authority only."""

@@ -22,6 +22,8 @@ from tests.adapters.servers import Server, UvicornServer, WsgiServer
 from tests.adapters.world import NO_TLS, SECRET
 
 KINDS = ("asgi", "fastapi", "wsgi", "flask")
+DJANGO = ("django-wsgi", "django-asgi")
+"""Two more, for the tests that test_django.py takes over from those of the four."""
 # A signed token in any text; the claims of a challenge are base64 JSON too, but of one segment.
 LEAK = re.compile(rf"eyJ[\w-]{{8,}}\.eyJ[\w-]{{8,}}|{SECRET}|client_secret=|requested_token_use")
 
@@ -36,7 +38,7 @@ class Canary(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.records += 1
-        text = f"{self.format(record)} {record.args!r}"
+        text = f"{self.format(record)} {vars(record)!r}"
         if LEAK.search(text):
             self.leaks.append(f"{record.name}: {text[:500]}")
 
@@ -70,7 +72,7 @@ class Served:
 
     @property
     def blocking(self) -> bool:
-        return self.kind in ("wsgi", "flask")
+        return self.kind in ("wsgi", "flask", "django-wsgi")
 
     @property
     def runtime(self) -> Runtime:
@@ -116,6 +118,8 @@ def serve(kind: str, settings: Settings, **options: Any) -> Served:
     if kind == "fastapi":
         app = fastapi_app(settings)
         return Served(kind, UvicornServer(app, **options), app=app)
+    if kind in DJANGO:
+        return _serve_django(kind, settings)
     if kind == "wsgi":
         middleware = wsgi_middleware(settings)
         runtime = middleware.runtime
@@ -123,6 +127,15 @@ def serve(kind: str, settings: Settings, **options: Any) -> Served:
     app = flask_app(settings)
     runtime = app.extensions["obo_middleware"]
     return Served(kind, WsgiServer(app, werkzeugs=True), runtime.close, app=runtime)
+
+
+def _serve_django(kind: str, settings: Settings) -> Served:
+    from tests.adapters import django_project  # a project is configured once, and only where it is wanted
+
+    if kind == "django-asgi":
+        return Served(kind, UvicornServer(django_project.asgi_app(settings)))
+    app, obo = django_project.wsgi_app(settings)
+    return Served(kind, WsgiServer(app), obo.close)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,25 @@ def test_settings_come_from_the_apps_configuration(world: World) -> None:
         assert client.get("/me", headers=bearer(world.token("alice"))).json["id"] == world.object_id("alice")
 
 
+def test_an_api_in_the_configuration_may_be_a_mapping(world: World) -> None:
+    app, obo = flask.Flask("configured"), OnBehalfOf()
+    graph = {"base_url": world.graph.base_url, "scopes": ["User.Read"], "timeout": 7.0}
+    app.config.update(config_of(world) | {"OBO_DOWNSTREAM_APIS": {"graph": graph}})
+    obo.init_app(app)
+    runtime = app.extensions["obo_middleware"]
+    expected = DownstreamApi(world.graph.base_url, scopes=["User.Read"], timeout=7.0)
+    assert runtime.settings.downstream_apis["graph"] == expected
+    runtime.close()
+
+
+@pytest.mark.parametrize("api", [{"base_url": "https://a.example"}, {"scopes": ["a"]}, {"base_url": "x", "secret": 1}])
+def test_a_mapping_that_is_no_api_is_refused(world: World, api: dict[str, Any]) -> None:
+    app = flask.Flask("configured")
+    app.config.update(config_of(world) | {"OBO_DOWNSTREAM_APIS": {"graph": api}})
+    with pytest.raises(ConfigurationError, match=r"downstream_apis\['graph'\] has fields"):
+        OnBehalfOf(app)
+
+
 def test_what_the_configuration_lacks_comes_from_the_environment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_of(world)
     monkeypatch.setenv("AZURE_CLIENT_SECRET", config.pop("OBO_CLIENT_CREDENTIAL"))

@@ -14,7 +14,7 @@ import sys
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == {framework!r}:
+        if name.partition(".")[0] == {blocked!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
         return None
 
@@ -27,8 +27,18 @@ except ImportError as error:
 """
 
 
-@pytest.mark.parametrize(("framework", "name"), [("flask", "Flask"), ("fastapi", "FastAPI")])
-def test_without_its_framework_an_adapter_says_what_to_install(framework: str, name: str) -> None:
-    program = PROGRAM.format(framework=framework)
+@pytest.mark.parametrize(
+    ("framework", "name", "package"),
+    [
+        ("flask", "Flask", "'obo-middleware[flask]'"),
+        ("fastapi", "FastAPI", "'obo-middleware[fastapi]'"),
+        ("django", "Django", "'obo-middleware[django]'"),
+        ("rest_framework", "Django REST framework", "djangorestframework"),
+        ("telemetry", "opentelemetry-api", "'obo-middleware[telemetry]'"),
+    ],
+)
+def test_without_its_framework_an_adapter_says_what_to_install(framework: str, name: str, package: str) -> None:
+    blocked = "opentelemetry" if framework == "telemetry" else framework
+    program = PROGRAM.format(framework=framework, blocked=blocked)
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == f"obo_middleware.{framework} needs {name}: pip install 'obo-middleware[{framework}]'\n"
+    assert done.stdout == f"obo_middleware.{framework} needs {name}: pip install {package}\n"

@@ -16,6 +16,7 @@ BENCHMARKS = (
     "warm_request",
     "cached_read",
     "downstream_call",
+    "frameworks",
     "single_flight",
     "new_user",
     "validation",

@@ -19,6 +19,7 @@ _REQUEST = (
 )
 _END = b"\r\n\r\n"
 _LENGTH = b"content-length: "
+_CHUNKED = b"\r\ntransfer-encoding: chunked"
 
 
 class _Client(asyncio.Protocol):
@@ -45,10 +46,7 @@ class _Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._read += data
         head, end, body = self._read.partition(_END)
-        if not end:
-            return
-        at = head.lower().index(_LENGTH) + len(_LENGTH)
-        if len(body) < int(head[at:].split(b"\r\n", 1)[0]):
+        if not end or not _whole(head.lower(), body):
             return
         if not head.startswith(b"HTTP/1.1 200"):
             self.failure = self._read.decode(errors="replace")
@@ -72,6 +70,14 @@ class _Client(asyncio.Protocol):
         self.answered.clear()
         if not self.failure:
             await self.answered.wait()
+
+
+def _whole(head: bytes, body: bytes) -> bool:
+    """Return whether all of an answer has come: as many bytes as it says, or its last chunk (RFC 9112, section 7.1)."""
+    if _CHUNKED in head:
+        return body.endswith(b"\r\n0\r\n\r\n")
+    at = head.index(_LENGTH) + len(_LENGTH)
+    return len(body) >= int(head[at:].split(b"\r\n", 1)[0])
 
 
 async def main() -> None:

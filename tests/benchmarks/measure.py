@@ -15,13 +15,13 @@ from pathlib import Path
 Work = Callable[[], object]
 
 
-def cpu_per_call(function: Work, number: int) -> float:
-    """Return the seconds of this thread's processor time that one of so many calls takes."""
+def per_call(function: Work, number: int, clock: Callable[[], float]) -> float:
+    """Return the seconds of a clock that one of so many calls takes."""
     turns = repeat(None, number)
-    started = time.thread_time()
+    started = clock()
     for _ in turns:
         function()
-    return (time.thread_time() - started) / number
+    return (clock() - started) / number
 
 
 def compare(subjects: Mapping[str, Work], *, number: int, rounds: int) -> dict[str, float]:
@@ -30,7 +30,7 @@ def compare(subjects: Mapping[str, Work], *, number: int, rounds: int) -> dict[s
     with settled():
         for _ in range(rounds):
             for name, function in subjects.items():
-                taken[name].append(cpu_per_call(function, number))
+                taken[name].append(per_call(function, number, time.thread_time))
     return {name: statistics.median(times) for name, times in taken.items()}
 
 

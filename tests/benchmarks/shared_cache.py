@@ -22,6 +22,7 @@ from obo_middleware._shared_cache import encoded
 from obo_middleware.redis import RedisTokenStore, SecretKey
 from obo_middleware.testing import LocalEntra
 from tests.benchmarks import stage
+from tests.benchmarks.measure import per_call
 from tests.benchmarks.table import Row, micro
 from tests.shared.servers import VALKEY, Server
 
@@ -79,10 +80,7 @@ def _median(pairs: list[tuple[float, float]]) -> Pair:
 
 
 def _wall(function: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    for _ in range(_CALLS):
-        function()
-    return (time.perf_counter() - started) / _CALLS
+    return per_call(function, _CALLS, time.perf_counter)
 
 
 async def _wall_async(function: Callable[[], Awaitable[object]]) -> float:

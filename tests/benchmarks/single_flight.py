@@ -19,7 +19,7 @@ import httpx
 import msal
 from azure.identity.aio import OnBehalfOfCredential
 
-from obo_middleware._auth import TokenSource
+from obo_middleware._calls import TokenSource
 from obo_middleware._runtime import Runtime
 from tests.benchmarks import peers, stage
 from tests.benchmarks.processes import process

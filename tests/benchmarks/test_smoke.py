@@ -8,7 +8,15 @@ from tests.benchmarks import BENCHMARKS, run
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.table import Row, table
 
-ROWS = {"cached_read": 4, "single_flight": 2, "validation": 2, "shared_cache": 3, "cold_exchange": 2, "memory": 2}
+ROWS = {
+    "cached_read": 4,
+    "frameworks": 2,
+    "single_flight": 2,
+    "validation": 2,
+    "shared_cache": 3,
+    "cold_exchange": 2,
+    "memory": 2,
+}
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
+from credentials.kernel import Flow
+from obo_middleware import _calls
 from obo_middleware.testing import LocalEntra
 from tests.core.faces import LIBRARIES, Face, make_face
 from tests.core.hostile import Scripted
-from tests.core.kit import NOW, RUNS, Clock, Run
+from tests.core.kit import NOW, RUNS, Clock, Run, api
+
+if TYPE_CHECKING:
+    from tests.core.watching import Watching
 
 
 @pytest.fixture(scope="session")
@@ -64,5 +71,40 @@ def face(request: pytest.FixtureRequest, entra: LocalEntra, server: Scripted) ->
     library, blocking = request.param
     server.say("/v1/me", {"ok": True})
     made = make_face(entra, server, library, blocking=blocking)
+    yield made
+    made.runtime.close()
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch, entra: LocalEntra) -> list[float]:
+    """Have the waits take no time but that of the clock, and tell how long they were."""
+    taken: list[float] = []
+    clock: Any = entra.clock
+
+    def sleep(seconds: float) -> Flow[None]:
+        taken.append(seconds)
+        clock.now += seconds
+        yield from ()
+
+    monkeypatch.setattr(_calls, "sleep", sleep)
+    return taken
+
+
+@pytest.fixture
+def watching() -> Iterator[Watching]:
+    """Watch what OpenTelemetry is told."""
+    from tests.core.watching import Watching  # the SDK takes a while to import, and most tests do without
+
+    made = Watching()
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=[True, False], ids=["blocking", "awaitable"])
+def watched(request: pytest.FixtureRequest, entra: LocalEntra, server: Scripted, watching: Watching) -> Iterator[Face]:
+    """Give an application with one API, whose telemetry is watched, called by code of each colour."""
+    server.say("/v1/me", {"ok": True})
+    apis = {"api": api(server.url + "/v1", retry_within=60.0)}
+    made = make_face(entra, server, httpx, blocking=request.param, downstream_apis=apis, telemetry=watching.telemetry)
     yield made
     made.runtime.close()

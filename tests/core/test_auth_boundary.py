@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from obo_middleware import _auth
-from obo_middleware._auth import Target
+from obo_middleware import _calls
+from obo_middleware._calls import Target
 from obo_middleware._context import AsyncContext
 from obo_middleware.errors import RefusedRequestError, RequestEndedError, WrongOriginError
 from tests.core.faces import Change, Face
@@ -45,7 +45,7 @@ def test_an_absolute_url_at_or_below_the_base_path_may_be_called(face: Face, pat
 
 @pytest.mark.parametrize("declared", ["https://api.example/v1", "https://api.example:443/v1"])
 def test_the_port_of_a_scheme_may_be_written_or_not(face: Face, declared: str) -> None:
-    target = Target(face.runtime.pool, api(declared))
+    target = Target(face.runtime.pool, api(declared), face.runtime.settings.clock)
     for url in ("https://api.example/v1/me", "https://api.example:443/v1/me"):
         target.check(face.library.URL(url))
     for url in ("http://api.example:443/v1/me", "http://api.example/v1/me", "https://api.example:80/v1/me"):
@@ -120,7 +120,7 @@ def test_a_long_path_is_looked_through_a_few_times_only(monkeypatch: pytest.Monk
         return path.replace(b"%25", b"%")
 
     monkeypatch.setattr("urllib.parse.unquote_to_bytes", unquote)
-    assert _auth._climbs(encoded(20_000).encode())
+    assert _calls._climbs(encoded(20_000).encode())
     assert len(looks) < 10
 
 

@@ -48,6 +48,10 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("timeout", {"timeout": True}, "is True", "above 0"),
     ("timeout", {"timeout": math.nan}, "is nan", "above 0"),
     ("timeout", {"timeout": math.inf}, "is inf", "above 0"),
+    ("retry_within", {"retry_within": -0.1}, "is -0.1", "0 for never"),
+    ("retry_within", {"retry_within": None}, "is None", "0 for never"),
+    ("retry_within", {"retry_within": True}, "is True", "0 for never"),
+    ("retry_within", {"retry_within": math.inf}, "is inf", "0 for never"),
 ]
 
 

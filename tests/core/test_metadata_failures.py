@@ -62,6 +62,7 @@ def test_a_wrong_setting_is_an_error_in_the_log_once_for_each_fetch(
     provider: LocalEntra, issuer: ForeignIssuer, clock: Clock, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     runtime = Runtime(settings_for(provider, issuers=[issuer.trusted()], clock=clock))
+    runtime.start()  # which is said once, and not here
     caplog.set_level(logging.INFO, "obo_middleware")
     for fetches in (1, 2):
         answers = {outcome(runtime, issuer.token(jti=str(number)), run) for number in range(MANY)}

@@ -139,3 +139,14 @@ def test_a_browser_that_asks_first_may_read_the_document() -> None:
 def test_the_document_can_only_be_read() -> None:
     refused = metadata_reply(ProtectedResource(RESOURCE), settings(), "POST")
     assert (refused.status, dict(refused.headers)["Allow"]) == (405, "GET, HEAD, OPTIONS")
+
+
+def test_challenges_name_scopes_as_clients_ask_for_them() -> None:
+    """Entra's tokens have the bare name; a client that asks for that gets a token for Microsoft Graph, or an error."""
+    full = f"api://{CLIENT}/orders.read"
+    resource = ProtectedResource("https://api.example/orders", scopes_supported=[full, "api://other/x"])
+    given = settings(protected_resource=resource, required_scopes=["orders.read", "unpublished"])
+    for error in (MissingTokenError(), InsufficientScopeError("no", scopes=["orders.read", "unpublished"])):
+        assert f'scope="{full} unpublished"' in dict(reply_to(error, given).headers)["WWW-Authenticate"]
+    consent = ConsentNeededError("no", scopes=["orders.read"])
+    assert 'scope="orders.read"' in dict(reply_to(consent, given).headers)["WWW-Authenticate"]

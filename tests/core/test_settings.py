@@ -98,6 +98,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("audiences", {"audiences": ["00000003-0000-0000-c000-000000000000"]}, "Microsoft Graph", "name this API"),
     ("http", {"http": None}, "is None", "httpx or httpx2"),
     ("http", {"http": SimpleNamespace()}, "is namespace()", "httpx or httpx2"),
+    ("http2", {"http2": 1}, "is 1", "True or False"),
     ("app_credential", {"app_credential": "secret"}, "has no get_token", "azure-identity"),
     ("clock", {"clock": 5.0}, "is not callable", "time.time"),
     ("ssl_context", {"ssl_context": "ca.pem"}, "is a str", "ssl.SSLContext"),
@@ -208,3 +209,10 @@ def test_both_http_libraries_are_taken() -> None:
 def test_settings_take_no_positional_values() -> None:
     with pytest.raises(TypeError):
         Settings(TENANT, CLIENT, SECRET)  # type: ignore[call-arg]  # that is what is tested
+
+
+def test_http2_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(http2=True).http2
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match="http2 needs the package h2: pip install h2"):
+        settings(http2=True)

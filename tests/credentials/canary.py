@@ -108,7 +108,8 @@ class Canary:
         for record in self.records:
             if record.name.startswith(self.deaf_to or "nobody"):
                 continue
-            self.shown += [record.getMessage(), repr(record.args), str(record.exc_text)]
+            fields = vars(record).get("correlation_id")
+            self.shown += [record.getMessage(), repr(record.args), str(record.exc_text), str(fields)]
             if record.exc_info:
                 self.shown += traceback.format_exception(*record.exc_info)
         return sorted(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from example_apps.local import FASTAPI, FLASK, environment, serving
+from example_apps.local import FASTAPI, FLASK, serving
 from obo_middleware.testing import LocalEntra, LocalGraph
 
 SERVERS = [pytest.param(FASTAPI, id="FastAPI under uvicorn"), pytest.param(FLASK, id="Flask under gunicorn")]
@@ -28,7 +28,7 @@ def graph(entra: LocalEntra) -> Iterator[LocalGraph]:
 @pytest.fixture(scope="session", params=SERVERS)
 def api(request: pytest.FixtureRequest, entra: LocalEntra, graph: LocalGraph) -> Iterator[httpx.Client]:
     with (
-        serving(request.param, environment(entra, graph)) as url,
+        serving(request.param, graph.environment) as url,
         httpx.Client(base_url=url, trust_env=False, timeout=30.0) as client,
     ):
         yield client

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from example_apps.local import FASTAPI, ROOT, environment, serving
+from example_apps.local import FASTAPI, ROOT, serving
 from obo_middleware.testing import LocalEntra, LocalGraph
 
 EXAMPLES = ("fastapi_graph", "flask_graph")
@@ -88,7 +88,7 @@ def test_a_user_is_exchanged_once_however_often_they_call(api: httpx.Client, ent
 
 
 def test_the_fastapi_example_shows_how_to_authorize_in_its_pages(entra: LocalEntra, graph: LocalGraph) -> None:
-    with serving(FASTAPI, environment(entra, graph)) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with serving(FASTAPI, graph.environment) as url, httpx.Client(base_url=url, trust_env=False) as client:
         schema = client.get("/openapi.json").json()
         assert client.get("/docs").status_code == 200
     assert schema["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
@@ -98,7 +98,7 @@ def test_the_fastapi_example_shows_how_to_authorize_in_its_pages(entra: LocalEnt
 
 def test_the_flask_example_runs_under_flasks_own_server(entra: LocalEntra, graph: LocalGraph) -> None:
     command = ("flask", "--app", "example_apps.flask_graph.app", "run", "--port", "0")
-    with serving(command, environment(entra, graph)) as url:
+    with serving(command, graph.environment) as url:
         response = httpx.get(f"{url}/me", headers=bearer(entra.sign_in("bob")), trust_env=False)
     assert response.json()["name"] == "Bob Brown"
 
@@ -116,7 +116,7 @@ def test_the_readme_of_an_example_tells_the_variables_that_the_local_provider_ne
     name: str, entra: LocalEntra, graph: LocalGraph
 ) -> None:
     told = exports(ROOT / "example_apps" / name / "README.md")
-    needed = environment(entra, graph)
+    needed = graph.environment
     needed["AZURE_AUTHORITY_HOST"] = "http://127.0.0.1:8400"
     needed["GRAPH_BASE_URL"] = "http://127.0.0.1:8401/v1.0"
     assert told == needed

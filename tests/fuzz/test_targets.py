@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from obo_middleware import _runtime, _validation
+from obo_middleware import _admission, _validation
 from obo_middleware.errors import InvalidTokenError
 from tests.fuzz.reader import Reader, mutated
 from tests.fuzz.targets import CASES
@@ -131,7 +131,7 @@ def test_an_unexpected_exception_is_found_and_calls_no_app(error: Exception, mon
         raise error
 
     here = world().fresh()
-    monkeypatch.setattr(_runtime, "bearer_token", fail)
+    monkeypatch.setattr(_admission, "bearer_token", fail)
     for through in (here.through_asgi, here.through_wsgi):
         answer = through([b"Bearer x"], "/me", "GET", b"")
         assert (answer.status, answer.called) == (500, 0)

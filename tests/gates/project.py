@@ -12,6 +12,9 @@ PACKAGES = ("credentials", "obo_middleware")
 FOLDERS = (*PACKAGES, "example_apps", "tests", "docs", ".ci")
 
 
+_MADE = frozenset({"__pycache__", "node_modules"})
+
+
 def python_files(*folders: str) -> Iterator[Path]:
     """Yield the Python files below these folders of the project, in a fixed order."""
     for folder in folders:
@@ -27,7 +30,7 @@ def text_files() -> Iterator[Path]:
 
 def is_made(path: Path) -> bool:
     """Tell whether a tool made this file: caches, coverage data, and the like."""
-    return "__pycache__" in path.parts or path.name.startswith(".coverage") or path.name == ".git"
+    return not _MADE.isdisjoint(path.parts) or path.name.startswith(".coverage") or path.name == ".git"
 
 
 def shown(path: Path) -> str:

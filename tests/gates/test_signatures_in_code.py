@@ -88,11 +88,12 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 @pytest.mark.attack(186)
-def test_nothing_is_measured_so_that_no_label_can_name_a_user_or_a_key() -> None:
+def test_one_module_measures_which_is_told_no_user_and_no_key() -> None:
     found = [
         f"{shown(path)}: {name}"
         for path in python_files(*PACKAGES)
         for name in imported(parsed(path))
         if name.partition(".")[0] in METRICS
     ]
-    assert found == []
+    # What it is told are words of closed sets; tests/core/test_telemetry_of_nobody.py reads all that it tells.
+    assert found == ["obo_middleware/telemetry.py: opentelemetry"]

@@ -28,7 +28,7 @@ def _tests(folder: str, names: str) -> tuple[str, ...]:
 
 
 _TOKENS = "validation issuers policies tenants issuers_users user advisories signature_spellings"
-_AUTH = "auth_boundary auth_isolation auth_challenges lease claims_challenge_in context"
+_AUTH = "auth_boundary auth_isolation auth_challenges lease claims_challenge_in context detached"
 _ADAPTED = _tests(f"{ADAPTERS}test_", "answers who_may_pass token_life tenants")
 _DOCUMENTS = "metadata_documents issuers_documents issuers_keys metadata issuers metadata_servers metadata_addresses"
 
@@ -46,6 +46,9 @@ TARGETS = (
     Target("obo_middleware._downstream_api", _tests(CORE, "downstream_api settings")),
     Target("obo_middleware._lease", _tests(CORE, f"lease {_AUTH}")),
     Target("obo_middleware._auth", _tests(CORE, _AUTH)),
+    Target("obo_middleware._calls", _tests(CORE, f"{_AUTH} auth_retries")),
+    Target("obo_middleware._trace", _tests(CORE, "trace")),
+    Target("obo_middleware._step_up", _tests(CORE, "context policies")),
     Target(
         "obo_middleware._challenge",
         (*_tests(CORE, "challenge claims_challenge_in protected_resource auth_challenges"), *_ADAPTED),
@@ -53,6 +56,10 @@ TARGETS = (
             *("reply_to", "_can_answer", "_members", "_challenge", "_bearer", "_whole_seconds"),
             *("claims_challenge_in", "_bearer_challenges", "_decoded_claims", "_base64_text"),
         ),
+    ),
+    Target(
+        "obo_middleware._admission",
+        (*_tests(CORE, "runtime bearer_proxied policies"), f"{ADAPTERS}test_who_may_call.py", *_ADAPTED),
     ),
     Target(
         "obo_middleware._runtime",
@@ -64,7 +71,7 @@ TARGETS = (
         tuple(
             f"Runtime.{name}"
             for name in (
-                *("__init__", "published", "known", "admit_flow", "_public", "target", "source"),
+                *("__init__", "published", "target", "source"),
                 *("check_exchangeable", "tenant_of", "app_credential", "_check_app"),
             )
         ),

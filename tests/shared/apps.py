@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
+import pytest
+
 from credentials.kernel import Flow, user_group
 from obo_middleware._context import AsyncContext, BlockingContext
 from obo_middleware._runtime import Runtime
@@ -29,6 +31,9 @@ WAIT = 2.0
 """Seconds that these tests give a store that is well: the machine may be busy."""
 CROWD_PATIENCE = 120.0
 """Seconds for many requests at once, which bound their own waits: they and their provider may share one core."""
+LEAVING_CONNECTIONS = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.usefixtures("swept")]
+"""For tests in which servers go away: redis-py's awaitable clients leave connections to these, and connections that
+they were still making, to the garbage collector."""
 _numbers = itertools.count(1)
 
 

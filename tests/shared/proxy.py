@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import threading
 from typing import Self
@@ -31,30 +32,41 @@ class Proxy:
         return "127.0.0.1", self.port
 
     async def _main(self) -> None:
+        # Without a server of asyncio's, for which a handshake under way, or a connection just accepted, is nobody's
+        # when it ends.
         self._loop, self._told = asyncio.get_running_loop(), asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
-        self.port: int = server.sockets[0].getsockname()[1]
-        self._started.set()
-        await self._told.wait()
-        server.close()
+        with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+            listener.setblocking(False)
+            self.port: int = listener.getsockname()[1]
+            self._loop.add_reader(listener, self._accept, listener)
+            self._started.set()
+            await self._told.wait()
+            self._loop.remove_reader(listener)
+        await asyncio.sleep(0)  # in which the task of whoever was just accepted begins
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0.02)  # in which what was aborted is closed, handshakes under way too
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self.accepted += 1
-        self.open += 1
-        try:
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await self._serve(reader, writer)
-        finally:
-            self.open -= 1
-            self._tasks.discard(task)
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            connection, _ = listener.accept()
+            task = self._loop.create_task(self._admit(connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _admit(self, connection: socket.socket) -> None:
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            transport, _ = await self._loop.connect_accepted_socket(lambda: protocol, connection, ssl=self._tls)
+            self.accepted += 1
+            self.open += 1
+            try:
+                await self._serve(reader, asyncio.StreamWriter(transport, protocol, reader, self._loop))
+            finally:
+                transport.abort()  # no farewell of TLS, for which the other side might make us wait
+                self.open -= 1
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection(*self._target)
@@ -68,8 +80,7 @@ class Proxy:
                     task.cancel()
                 await asyncio.gather(there, back, return_exceptions=True)
         finally:
-            for one in (writer, inner_writer):
-                one.transport.abort()  # no farewell of TLS, for which the other side might make us wait
+            inner_writer.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
         while data := await reader.read(65_536):

@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.shared.apps import COLOURS, SCOPE, App, Workers
+from tests.shared.apps import COLOURS, LEAVING_CONNECTIONS, SCOPE, App, Workers
 from tests.shared.deployments import Cluster, cluster, watched
 from tests.shared.proxy import Proxy
 from tests.shared.servers import REDIS, Product, Server, eventually
 
-# The awaitable clients of redis-py leave connections to servers that went away, or that they were still making, to the
-# garbage collector.
-pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.usefixtures("swept")]
+pytestmark = LEAVING_CONNECTIONS
 
 ACL = ["+get", "+set", "+del", "+eval", "+pttl", "+exists", "+sadd", "+srem", "+scard", "+smembers", "+pexpire"]
 ACL += [

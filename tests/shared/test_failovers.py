@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.shared.apps import COLOURS, Workers
+from tests.shared.apps import COLOURS, LEAVING_CONNECTIONS, Workers
 from tests.shared.deployments import cluster, watched
 from tests.shared.servers import Product
 from tests.shared.test_outages import under_load
 
-# The awaitable clients of redis-py leave connections to servers that went away, or that they were still making, to the
-# garbage collector.
-pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.usefixtures("swept")]
+pytestmark = LEAVING_CONNECTIONS
 
 
 def test_under_load_a_failover_costs_nothing_but_time(working: Workers, product: Product) -> None:

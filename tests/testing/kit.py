@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import ssl
+import threading
 from typing import Any
 
 import httpx
@@ -118,3 +120,28 @@ def error_of(response: httpx.Response) -> tuple[int, str]:
 
 def as_itself(entra: LocalEntra, http: httpx.Client) -> str:
     return access_token(ask(entra, http, client_credentials_form(entra)))
+
+
+class EndingOutput:
+    """Standard output that ends the program as soon as something is written.
+
+    Once: a second signal could come when the program has ended, and end the tests.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._told = False
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None:
+        if self._told:
+            return
+        self._told = True
+        main = threading.main_thread().ident
+        assert main is not None
+        threading.Timer(0.01, signal.pthread_kill, (main, signal.SIGTERM)).start()

@@ -130,6 +130,16 @@ def test_an_authentication_context_can_be_signed_in_with(entra: LocalEntra, http
     assert (token["acrs"], token["amr"]) == (["c1"], ["pwd", "mfa"])
 
 
+def test_the_claims_of_another_resources_policy_can_be_signed_in_with(entra: LocalEntra, http: httpx.Client) -> None:
+    entra.require_mfa("alice", entra.graph)
+    plain = redeem(entra, http, login(entra, http, params(entra))["code"]).json()
+    refused = exchange(entra, http, plain["access_token"])
+    answer = login(entra, http, params(entra, claims=refused.json()["claims"]))
+    document = redeem(entra, http, answer["code"]).json()
+    assert claims_of(document["access_token"])["amr"] == ["pwd", "mfa"]
+    assert exchange(entra, http, document["access_token"]).status_code == 200
+
+
 def test_default_can_be_signed_in_with(entra: LocalEntra, http: httpx.Client) -> None:
     query = params(entra, scope=f"api://{entra.api.client_id}/.default")
     document = redeem(entra, http, login(entra, http, query)["code"]).json()

@@ -4,44 +4,18 @@ import json
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from obo_middleware.testing import __main__ as command
-from tests.testing.kit import JWT_BEARER, bearer
+from tests.testing.kit import JWT_BEARER, EndingOutput, bearer
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def signals() -> Iterator[None]:
-    """Put back what signals do, since the command sets it."""
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(kind) for kind in kinds]
-    yield
-    for kind, handler in zip(kinds, before, strict=True):
-        signal.signal(kind, handler)
-
-
-class EndingOutput:
-    """Standard output that ends the program as soon as it has written its line."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, text: str) -> None:
-        self.text += text
-
-    def flush(self) -> None:
-        main = threading.main_thread().ident
-        assert main is not None
-        threading.Timer(0.01, signal.pthread_kill, (main, signal.SIGTERM)).start()
-
-
+@pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("options", [[], ["--tls", "--users", "3", "--think-time", "0.01"]])
 def test_it_prints_one_line_and_ends_when_told(options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     output = EndingOutput()

@@ -74,6 +74,27 @@ def test_more_than_one_factor_can_be_asked_for(
     assert exchange(entra, http, entra.sign_in("alice")).status_code == 200
 
 
+def test_claims_that_name_the_policy_ask_for_its_factors_everywhere(entra: LocalEntra, http: httpx.Client) -> None:
+    claims = json.dumps({"access_token": {"capolids": {"essential": True, "values": ["another policy"]}}})
+    entra.require_mfa("alice", entra.graph)
+    challenge = exchange(entra, http, entra.sign_in("alice")).json()["claims"]
+    behind = entra.register_app("behind", scopes=("access_as_user",))
+    entra.update_app(entra.api, delegated={behind.client_id: ("access_as_user",)})
+    scope = f"{behind.identifier_uris[0]}/access_as_user"
+
+    def ask_for_it(user: str, claims: str, **strength: Any) -> httpx.Response:
+        return exchange(entra, http, entra.sign_in(user, **strength), scope=scope, claims=claims)
+
+    refused = ask_for_it("alice", challenge)
+    assert refusal(refused) == (400, "interaction_required", 50076)
+    assert refused.json()["claims"] == challenge
+    assert ask_for_it("alice", challenge, amr=["pwd", "mfa"]).status_code == 200
+    assert ask_for_it("alice", claims).status_code == 200
+    assert ask_for_it("bob", challenge).status_code == 200, "no rule of that policy is about him"
+    entra.forgive_mfa("alice", entra.graph)
+    assert ask_for_it("alice", challenge).status_code == 200
+
+
 def contexts(*, essential: bool) -> str:
     return json.dumps({"access_token": {"acrs": {"essential": essential, "value": "c1"}}})
 
