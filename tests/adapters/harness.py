@@ -43,6 +43,11 @@ class Canary(logging.Handler):
             self.leaks.append(f"{record.name}: {text[:500]}")
 
 
+CLOSE = {"Connection": "close"}
+"""Said with a request that fails in its handler: uvicorn hangs up a moment after the whole answer to it, and what is
+asked on the same connection then may find it closed."""
+
+
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 

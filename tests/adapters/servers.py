@@ -61,6 +61,7 @@ class UvicornServer:
             lifespan=lifespan,  # type: ignore[arg-type]  # the same
             log_config=None,
             access_log=False,
+            timeout_keep_alive=75,  # longer than the clients keep a connection, so that they never meet a closed one
             timeout_graceful_shutdown=5,
         )
         self._server = _Uvicorn(config)

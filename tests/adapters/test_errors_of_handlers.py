@@ -10,7 +10,7 @@ import pytest
 
 from obo_middleware.errors import RequestEndedError
 from tests.adapters import actions
-from tests.adapters.harness import Served, bearer, check_no_leak
+from tests.adapters.harness import CLOSE, Served, bearer, check_no_leak
 from tests.adapters.world import PATIENCE, World
 
 
@@ -23,7 +23,7 @@ def test_an_error_that_the_handler_catches_is_the_handlers(adapter: Served, worl
 
 
 def test_a_bug_in_a_handler_is_left_to_the_framework(adapter: Served, world: World) -> None:
-    response = adapter.get("/broken", world.token())
+    response = adapter.client.get("/broken", headers=bearer(world.token()) | CLOSE)
     assert response.status_code == 500
     assert response.headers["content-type"].partition(";")[0] != "application/problem+json"
 
@@ -80,7 +80,7 @@ def test_what_is_kept_beyond_the_request_refuses(adapter: Served, world: World) 
 
 @pytest.mark.attack(172)
 def test_a_request_that_failed_is_over_too(adapter: Served, world: World) -> None:
-    adapter.get("/broken", world.token())
+    adapter.client.get("/broken", headers=bearer(world.token()) | CLOSE)
     context, client = actions.kept
     wait_for_the_end_of(context)
     with pytest.raises(RequestEndedError):

@@ -54,6 +54,9 @@ WSGI_FRAMEWORKS = {
 }
 COLUMNS = ("nobody", "user A", "user B", "expired", "consent missing", "claims challenge", "/health", "/stream")
 
+_LIMITS = httpx.Limits(keepalive_expiry=1.0)
+"""A client gives a connection up before any of the servers does: gunicorn hangs up after two seconds, unannounced."""
+
 
 class Site:
     """An app behind a server, and a client for it."""
@@ -72,7 +75,9 @@ class Site:
         self.world = world
         self.mcp = framework.mcp
         self.process = Process(command, framework.app, folder, world, variables)
-        self.client = httpx.Client(base_url=self.process.url, timeout=30.0, trust_env=False, verify=NO_TLS)
+        self.client = httpx.Client(
+            base_url=self.process.url, timeout=30.0, trust_env=False, verify=NO_TLS, limits=_LIMITS
+        )
 
     def request(self, token: str | None) -> dict[str, Any]:
         """Return the request for the profile of the bearer of a token: of MCP servers, a call of the tool ``me``."""

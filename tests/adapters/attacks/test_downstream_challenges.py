@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.adapters.attacks.handlers import Call, Way, desk
-from tests.adapters.harness import check_problem
+from tests.adapters.harness import CLOSE, check_problem
 from tests.adapters.outcomes import MORE_IS_NEEDED, claims_in
 from tests.adapters.world import World
 from tests.core.hostile import Answer, Asked, Scripted
@@ -113,7 +113,7 @@ def test_claims_that_are_none_make_a_plain_401(way: Way, world: World, api: Scri
 @pytest.mark.attack(176)
 def test_claims_of_1_mb_are_more_than_the_http_library_reads_of_a_header(way: Way, world: World, api: Scripted) -> None:
     say(api, once(challenge(b64('{"a":"' + CANARY * 130_000 + '"}'))))
-    response = way.do(Call(), world.token(xms_cc=["cp1"]), {"Connection": "close"})
+    response = way.do(Call(), world.token(xms_cc=["cp1"]), CLOSE)
     assert response.status_code == 500
     assert [type(error) for error in desk.errors] == [httpx.RemoteProtocolError]
     assert CANARY not in f"{response.headers}{response.text}{desk.errors}"

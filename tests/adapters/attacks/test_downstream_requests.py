@@ -15,7 +15,7 @@ from obo_middleware import DownstreamApi
 from obo_middleware._lease import _at_hand
 from obo_middleware.errors import RefusedRequestError, RequestEndedError
 from tests.adapters.attacks.handlers import WAYS, Call, ClientOf, Context, Way, desk, serve_way
-from tests.adapters.harness import check_problem
+from tests.adapters.harness import CLOSE, check_problem
 from tests.adapters.outcomes import OURS
 from tests.adapters.world import PATIENCE, World
 from tests.core.hostile import Scripted
@@ -216,10 +216,6 @@ class Failing:
     def blocking(self, context: Context, client: ClientOf) -> Any:
         client("api").get("/me")
         raise RuntimeError("a bug in the handler")
-
-
-CLOSE = {"Connection": "close"}
-"""Said with a request that fails, behind which servers hang up."""
 
 
 class Outside:
