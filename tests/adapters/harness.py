@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import socket
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -19,7 +20,7 @@ from obo_middleware import Settings, asgi
 from obo_middleware._runtime import Runtime
 from tests.adapters.apps import asgi_app, fastapi_app, flask_app, wsgi_middleware
 from tests.adapters.servers import Server, UvicornServer, WsgiServer
-from tests.adapters.world import NO_TLS, SECRET
+from tests.adapters.world import NO_TLS, PATIENCE, SECRET
 
 KINDS = ("asgi", "fastapi", "wsgi", "flask")
 DJANGO = ("django-wsgi", "django-asgi")
@@ -56,6 +57,14 @@ def check_no_leak(response: httpx.Response) -> None:
     """Fail for a response in which a token or a secret can be read."""
     response.read()
     assert not LEAK.search(f"{response.headers.raw!r} {response.text}"), response.url.path
+
+
+def wait_for_the_end_of(context: Any) -> None:
+    """Wait until a request is over, which it is a moment after its client has the whole answer."""
+    deadline = time.monotonic() + PATIENCE
+    while not context._lease.ended:
+        assert time.monotonic() < deadline, "the request does not end"
+        time.sleep(0.001)
 
 
 class Served:

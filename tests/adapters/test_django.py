@@ -21,9 +21,8 @@ from obo_middleware.django import OnBehalfOfMiddleware, get_asgi_application, on
 from obo_middleware.errors import RequestEndedError
 from tests.adapters import test_answers, test_answers_of_providers, test_errors_of_handlers
 from tests.adapters.django_project import Urls
-from tests.adapters.harness import DJANGO, Served, bearer, serve
+from tests.adapters.harness import DJANGO, Served, bearer, serve, wait_for_the_end_of
 from tests.adapters.outcomes import NO_SCOPE
-from tests.adapters.test_errors_of_handlers import wait_for_the_end_of
 from tests.adapters.world import SECRET, World
 
 # Where a stream fails Django leaves the body of the request to the collector, by ASGI.

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
 
 from obo_middleware.errors import RequestEndedError
 from tests.adapters import actions
-from tests.adapters.harness import CLOSE, Served, bearer, check_no_leak
-from tests.adapters.world import PATIENCE, World
+from tests.adapters.harness import CLOSE, Served, bearer, check_no_leak, wait_for_the_end_of
+from tests.adapters.world import World
 
 
 def test_an_error_that_the_handler_catches_is_the_handlers(adapter: Served, world: World) -> None:
@@ -44,14 +43,6 @@ def test_a_client_lives_to_the_end_of_a_streamed_answer(adapter: Served, world: 
         first, second = response.text.splitlines()
     assert world.object_id("alice") in first
     assert "value" in second
-
-
-def wait_for_the_end_of(context: Any) -> None:
-    """Wait until a request is over, which it is a moment after its client has the whole answer."""
-    deadline = time.monotonic() + PATIENCE
-    while not context._lease.ended:
-        assert time.monotonic() < deadline, "the request does not end"
-        time.sleep(0.001)
 
 
 def use(thing: Any) -> object:

@@ -20,9 +20,8 @@ from obo_middleware.flask import OnBehalfOf
 from tests.adapters import actions
 from tests.adapters.by_hand import Exchange, living
 from tests.adapters.conftest import Start
-from tests.adapters.harness import Served, bearer
+from tests.adapters.harness import Served, bearer, wait_for_the_end_of
 from tests.adapters.outcomes import NO_SCOPE
-from tests.adapters.test_errors_of_handlers import wait_for_the_end_of
 from tests.adapters.world import World
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

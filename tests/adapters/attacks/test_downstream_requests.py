@@ -15,7 +15,7 @@ from obo_middleware import DownstreamApi
 from obo_middleware._lease import _at_hand
 from obo_middleware.errors import RefusedRequestError, RequestEndedError
 from tests.adapters.attacks.handlers import WAYS, Call, ClientOf, Context, Way, desk, serve_way
-from tests.adapters.harness import CLOSE, check_problem
+from tests.adapters.harness import CLOSE, check_problem, wait_for_the_end_of
 from tests.adapters.outcomes import OURS
 from tests.adapters.world import PATIENCE, World
 from tests.core.hostile import Scripted
@@ -164,13 +164,16 @@ class Keeping:
     """The handler keeps its client for the requests to come, and uses the first one that was kept."""
 
     def __init__(self) -> None:
+        self.contexts: list[Any] = []
         self._kept: list[Any] = []
 
     async def awaitable(self, context: Any) -> Any:
+        self.contexts.append(context)
         self._kept.append(context.client("api"))
         return (await self._kept[0].get("/me")).json()
 
     def blocking(self, context: Context, client: ClientOf) -> Any:
+        self.contexts.append(context)
         self._kept.append(client("api"))
         return self._kept[0].get("/me").json()
 
@@ -181,6 +184,7 @@ def test_a_client_that_was_kept_serves_no_later_request_not_even_of_its_own_user
 ) -> None:
     deed = Keeping()
     assert way.do(deed, world.token("alice")).json() == {"ok": True}
+    wait_for_the_end_of(deed.contexts[0])
     for name in ("bob", "alice"):
         desk.errors.clear()
         check_problem(way.do(deed, world.token(name)), 500, OURS)
