@@ -1,7 +1,8 @@
 """What a handler finds in its request: the user, and clients and credentials that act as that user.
 
 Rules of this file: a context belongs to one request; everything made from it stops working when that request
-ends; nothing is made before it is asked for.
+ends; nothing is made before it is asked for; and it knows nothing that knows it, such as its request, so that it goes
+from memory with its request and waits for no collector.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Context:
         valid: Validated | None,
         *,
         until: float | None = None,
-        trace: Callable[[], str | None] = lambda: None,
+        trace: str | None = None,
         lease: Lease | None = None,
     ) -> None:
         self.refusal: Exception | None = None
@@ -135,7 +136,7 @@ class Context:
 
         For frameworks that answer every error themselves: their handler of :class:`OboError` answers with this.
         """
-        return self._runtime.reply(error, self.user, self._trace())
+        return self._runtime.reply(error, self.user, self._trace)
 
     def binding(self, name: str, *, as_user: bool) -> Binding:
         """Return what a client for an API is made of, for adapters to other HTTP libraries.
@@ -144,7 +145,7 @@ class Context:
         """
         runtime = self._runtime
         valid = self._signed_in() if as_user else None
-        return Binding(runtime.source(name, valid), self._lease, runtime.target(name), self._trace())
+        return Binding(runtime.source(name, valid), self._lease, runtime.target(name), self._trace)
 
     def begin(self) -> None:
         """Begin the request: from now on its task or thread can use no other request's clients."""

@@ -5,7 +5,6 @@ Facts: the ASGI specification 3.0 (HTTP, WebSocket, Lifespan, and the WebSocket 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -68,7 +67,7 @@ class OnBehalfOfMiddleware:
             await _answer(runtime.reply(error, None, _trace_of(scope)), scope, send)
             return
         until = None if method or valid is None else valid.user.expires_on
-        context = AsyncContext(runtime, valid, until=until, trace=functools.partial(_trace_of, scope))
+        context = AsyncContext(runtime, valid, until=until, trace=_trace_of(scope))
         _attach(scope, context)
         watch = _Watch(send, context)
         context.begin()

@@ -128,7 +128,7 @@ class _Asked:
 
     def context(self, runtime: Runtime, valid: Validated | None) -> Context:
         kind = AsyncContext if self._by_asgi else BlockingContext
-        return kind(runtime, valid, trace=functools.partial(trace_of, self._meta))
+        return kind(runtime, valid, trace=trace_of(self._meta))
 
 
 def _ending(response: HttpResponse, context: Context) -> HttpResponse:
@@ -143,6 +143,7 @@ def _ending(response: HttpResponse, context: Context) -> HttpResponse:
             close()
         finally:
             context.end()
+            vars(response).pop("close", None)  # else the response would hold itself, and so wait for the collector
 
     response.close = close_and_end
     return response

@@ -68,7 +68,7 @@ class OnBehalfOfMiddleware:
         valid = runtime.known(values, path, method, proxied)
         if valid is None:
             valid = runtime.blocking_driver.run(runtime.admit_flow(values, path, method, proxied))
-        return BlockingContext(runtime, valid, trace=functools.partial(trace_of, environ))
+        return BlockingContext(runtime, valid, trace=trace_of(environ))
 
     def _answer_late(
         self, context: BlockingContext, environ: Environ, start_response: StartResponse, error: Exception

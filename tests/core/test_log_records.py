@@ -47,7 +47,7 @@ def test_what_ends_a_request_has_the_name_of_its_event(
 
 
 def test_a_record_has_the_trace_of_its_request_and_the_providers_id_before_it(caplog: pytest.LogCaptureFixture) -> None:
-    context = AsyncContext(Runtime(settings()), None, trace=lambda: TRACE)
+    context = AsyncContext(Runtime(settings()), None, trace=TRACE)
     cause = refused_by_provider()
     answer = answer_for(cause)
     answer.__cause__ = cause

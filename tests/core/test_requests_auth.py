@@ -228,7 +228,7 @@ def test_cookies_are_the_sessions_unless_it_keeps_none(caller: Caller, shut: boo
 
 def test_the_trace_of_the_request_goes_on(caller: Caller) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    context = AsyncContext(caller.runtime, caller.valid(), trace=lambda: trace)
+    context = AsyncContext(caller.runtime, caller.valid(), trace=trace)
     auth = OnBehalfOfAuth(context, "api")
     caller.get(auth=auth)
     caller.get(auth=auth, headers={"traceparent": "mine"})
