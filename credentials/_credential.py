@@ -95,12 +95,14 @@ class TokenEngine:
 
         ``label`` is what the application calls the token's use, for the observer.
         """
-        entry = self._cache.get(key)
-        if entry is None or self.clock() >= _refresh_on(entry):
-            return None
-        if self.observer is not None:
+        info = self._fresh(key)
+        if info is not None and self.observer is not None:
             self.observer.count(Event("lookup", label, "memory"))
-        return AccessTokenInfo._make(entry)
+        return info
+
+    def _fresh(self, key: bytes) -> AccessTokenInfo | None:
+        entry = self._cache.get(key)
+        return None if entry is None or self.clock() >= _refresh_on(entry) else AccessTokenInfo._make(entry)
 
     def kept(self, key: bytes) -> AccessTokenInfo | None:
         """Return the token kept under the key, fresh or not, or None."""
@@ -150,9 +152,7 @@ class TokenEngine:
         if flight is None:
             return self._hit(want, old)
         # Looked up again now that nobody else can be refreshing: somebody may just have done so.
-        newer = self.kept(want.key)
-        if newer is not None and self.clock() >= _refresh_on(newer):
-            newer = None
+        newer = self._fresh(want.key)
         try:
             return (
                 yield from self._flights.lead_flow(want.key, flight, lambda: self._renew_flow(want, newer, exchange))

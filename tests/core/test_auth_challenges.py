@@ -71,17 +71,16 @@ def test_a_challenge_that_is_repeated_ends_with_an_error(face: Face) -> None:
     assert (len(face.server.asked), face.entra.exchanges) == (2, 2)
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        *showing(
-            179, Answer(401), Answer(401, b"", [("WWW-Authenticate", "Bearer")]), challenge(error="invalid_token")
-        ),
-        *showing(176, challenge("no json"), challenge('{"a":"' + "x" * 20_000 + '"}')),
-        Answer(403, b"", challenge().headers),
-        Answer(200, b"{}", challenge().headers),
-    ],
-)
+OTHER_ANSWERS = [
+    *showing(179, Answer(401), Answer(401, b"", [("WWW-Authenticate", "Bearer")]), challenge(error="invalid_token")),
+    *showing(176, challenge("no json"), challenge('{"a":"' + "x" * 20_000 + '"}')),
+    Answer(403, b"", challenge().headers),
+    Answer(200, b"{}", challenge().headers),
+]
+"""Answers that are no challenge, or none that can be answered."""
+
+
+@pytest.mark.parametrize("answer", OTHER_ANSWERS)
 def test_any_other_answer_is_the_handlers(face: Face, answer: Answer) -> None:
     face.server.say("/v1/me", answer)
     assert face.get().status_code == answer.status

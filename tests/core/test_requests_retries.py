@@ -17,10 +17,9 @@ from obo_middleware.requests import OnBehalfOfAuth
 from obo_middleware.testing import LocalEntra
 from tests.core.hostile import Answer, Asked, Scripted
 from tests.core.kit import api, settings_for
-from tests.core.test_auth_challenges import CLAIMS, REFUSALS, challenge, first, refuse_claims
+from tests.core.test_auth_challenges import CLAIMS, OTHER_ANSWERS, REFUSALS, challenge, first, refuse_claims
 from tests.core.test_auth_retries import off
 from tests.core.test_requests_auth import Caller
-from tests.marks import showing
 
 
 @pytest.fixture
@@ -79,17 +78,7 @@ def test_a_challenge_that_is_repeated_ends_with_an_error(caller: Caller) -> None
 
 @pytest.mark.parametrize(
     "answer",
-    [
-        *showing(
-            179, Answer(401), Answer(401, b"", [("WWW-Authenticate", "Bearer")]), challenge(error="invalid_token")
-        ),
-        *showing(176, challenge("no json"), challenge('{"a":"' + "x" * 20_000 + '"}')),
-        Answer(403, b"", challenge().headers),
-        Answer(200, b"{}", challenge().headers),
-        Answer(429),
-        Answer(503),
-        off(500),
-    ],
+    [*OTHER_ANSWERS, Answer(429), Answer(503), off(500)],
 )
 def test_any_other_answer_is_the_handlers(caller: Caller, waits: list[float], answer: Answer) -> None:
     caller.server.say("/v1/me", answer)

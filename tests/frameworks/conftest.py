@@ -26,7 +26,6 @@ def world(everybody: World) -> Iterator[World]:
     """Give the module's world, and set back what a test changes in it."""
     everybody.set_back()
     yield everybody
-    everybody.graph.think_time = 0.0
     everybody.set_back()
 
 

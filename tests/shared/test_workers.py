@@ -54,7 +54,6 @@ def workers(outside: World, server: Server, tmp_path_factory: pytest.TempPathFac
 def world(outside: World) -> Iterator[World]:
     outside.set_back()
     yield outside
-    outside.entra.think_time = 0
     outside.set_back()
 
 
