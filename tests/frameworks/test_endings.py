@@ -49,7 +49,7 @@ def site(request: pytest.FixtureRequest, serve: Serve, world: World) -> Site:
 
 def ended_well(site: Site) -> None:
     assert site.stop() in ENDS, site.process.said
-    assert site.process.left == []
+    assert site.process.left == [], site.process.said
 
 
 def stopping(site: Site, server: str) -> Callable[[], object]:

@@ -16,11 +16,17 @@ def main(app: str, listener: int) -> None:
     module, _, name = app.partition(":")
     served = getattr(importlib.import_module(module), name)
     server: Any = waitress.server.create_server(served, sockets=[socket.socket(fileno=listener)], threads=8)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _end)
     try:
         server.run()
     finally:
         server.close()
+
+
+def _end(*_signal: object) -> None:
+    # A second one would end waitress' wait for the requests under way, and close what their threads still need.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)
 
 
 if __name__ == "__main__":
